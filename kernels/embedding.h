@@ -1,0 +1,34 @@
+// x[n,:] = token_table[ids[n],:] (+ position_table[positions of n,:]).
+#pragma once
+#include "src/core/tensor.h"
+
+namespace tw {
+
+struct EmbeddingForward {
+  ConstView ids;       // (B, T) i32, each in [0, V); others are Error(data)
+  ConstView tokens;    // (V, C), fp32 or bf16
+  ConstView positions; // (P, C), tokens' dtype, or empty; token t of a row stands at first_position + t < P
+  View x;              // (B, T, C), tokens' dtype, overwritten
+  int64_t first_position = 0;
+};
+void embedding_forward(const EmbeddingForward& op, const Stream& stream);
+
+// Rows are added in the order of (b, t) for every id, so bits never depend on threads.
+struct EmbeddingBackward {
+  ConstView ids;     // (B, T) i32
+  ConstView dx;      // (B, T, C), fp32 or bf16
+  View dtokens;      // (V, C) fp32, added to
+  View dpositions;   // (P, C) fp32, added to; or empty
+};
+void embedding_backward(const EmbeddingBackward& op, const Stream& stream);
+
+namespace cpu {
+void embedding_forward(const EmbeddingForward& op, const Stream& stream);
+void embedding_backward(const EmbeddingBackward& op, const Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void embedding_forward(const EmbeddingForward& op, const Stream& stream);
+void embedding_backward(const EmbeddingBackward& op, const Stream& stream);
+}  // namespace cuda
+
+}  // namespace tw

@@ -1,0 +1,53 @@
+// AdamW on a contiguous range of parameters, decoupled weight decay, bias-corrected:
+//   p *= 1 - lr*wd;  m = b1 m + (1-b1) g;  v = b2 v + (1-b2) g^2;
+//   p -= lr * (m/(1-b1^k)) / (sqrt(v/(1-b2^k)) + eps),  g = gradient * gradient_scale
+// Loshchilov & Hutter 2019, arXiv:1711.05101 algorithm 2 (as torch.optim.AdamW does it).
+#pragma once
+#include "src/core/tensor.h"
+
+namespace tw {
+
+// Parameters start at multiples of this many elements of the flat range, and weight decay is chosen
+// by block. Also the block of sum_of_squares.
+inline constexpr int64_t kParameterBlock = 256;
+
+struct AdamW {
+  View param;          // (n) fp32, updated; n a multiple of kParameterBlock
+  View m, v;           // (n) fp32, updated
+  ConstView gradient;  // (n) fp32
+  ConstView decayed;   // (n / kParameterBlock) u8: 1 where the block takes weight decay
+  View copy;           // (n) bf16, overwritten with the rounded parameters; or empty
+  float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
+  float gradient_scale = 1;
+  int64_t step = 1;    // k, from 1
+};
+void adamw(const AdamW& op, const Stream& stream);
+
+// sums[i] = sum of x^2 over the i-th of `parts` equal ranges, in double: each block of
+// kParameterBlock elements in order, then the blocks in order. n divisible by parts * kParameterBlock.
+struct SumOfSquares {
+  ConstView x;   // (n) fp32
+  View sums;     // (parts) fp64, overwritten
+};
+void sum_of_squares(const SumOfSquares& op, const Stream& stream);
+
+// out = the sum of `parts` over dimension 0 in one fixed binary tree:
+// tree(lo, hi) = tree(lo, mid) + tree(mid, hi), mid = (lo + hi) / 2. P a power of two.
+struct TreeSum {
+  ConstView parts;  // (P, n) fp32
+  View out;         // (n) fp32, overwritten; may be row 0 of parts
+};
+void tree_sum(const TreeSum& op, const Stream& stream);
+
+namespace cpu {
+void adamw(const AdamW& op, const Stream& stream);
+void sum_of_squares(const SumOfSquares& op, const Stream& stream);
+void tree_sum(const TreeSum& op, const Stream& stream);
+}  // namespace cpu
+namespace cuda {
+void adamw(const AdamW& op, const Stream& stream);
+void sum_of_squares(const SumOfSquares& op, const Stream& stream);
+void tree_sum(const TreeSum& op, const Stream& stream);
+}  // namespace cuda
+
+}  // namespace tw

@@ -1,0 +1,149 @@
+#include "src/core/file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "src/core/error.h"
+#include "src/core/fault.h"
+#include "src/core/log.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+
+void FileDescriptorTraits::close(type fd) noexcept {
+  if (::close(fd) != 0) log_line(LogLevel::quiet, std::string("warning: close failed: ") + std::strerror(errno));
+}
+
+FileDescriptor open_to_read(const fs::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  TW_CHECK(fd, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
+  struct stat s {};
+  TW_CHECK(::fstat(fd.get(), &s) == 0 && !S_ISDIR(s.st_mode), no_input, "cannot read {}: it is a folder", path.string());
+  return fd;
+}
+
+FileDescriptor open_to_write(const fs::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  TW_CHECK(fd, cannot_create, "cannot create {}: {}", path.string(), std::strerror(errno));
+  return fd;
+}
+
+void read_exactly(int fd, void* data, size_t bytes, int64_t offset, const fs::path& path) {
+  char* p = static_cast<char*>(data);
+  while (bytes) {
+    const ssize_t n = ::pread(fd, p, bytes, offset);
+    if (n < 0 && errno == EINTR) continue;
+    TW_CHECK(n >= 0, io, "reading {} at byte {} failed: {}", path.string(), offset, std::strerror(errno));
+    TW_CHECK(n > 0, data, "{} ends at byte {}, {} bytes earlier than it should", path.string(), offset, bytes);
+    p += n, bytes -= size_t(n), offset += n;
+  }
+}
+
+void write_exactly(int fd, const void* data, size_t bytes, int64_t offset, const fs::path& path) {
+  const char* p = static_cast<const char*>(data);
+  while (bytes) {
+    fault_point("file.write");
+    const ssize_t n = ::pwrite(fd, p, bytes, offset);
+    if (n < 0 && errno == EINTR) continue;
+    TW_CHECK(n > 0, io, "writing {} at byte {} failed: {} ({} bytes left)", path.string(), offset,
+             n < 0 ? std::strerror(errno) : "nothing was written", bytes);
+    p += n, bytes -= size_t(n), offset += n;
+  }
+}
+
+int64_t file_size(const fs::path& path) {
+  struct stat s {};
+  TW_CHECK(::stat(path.c_str(), &s) == 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
+  return s.st_size;
+}
+
+std::string read_file(const fs::path& path, size_t limit) {
+  FileDescriptor fd = open_to_read(path);
+  struct stat s {};
+  TW_CHECK(::fstat(fd.get(), &s) == 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
+  std::string text;
+  // Sizes of pipes and /proc files are not known beforehand: read until the end, within the limit.
+  size_t chunk = S_ISREG(s.st_mode) && s.st_size > 0 ? size_t(s.st_size) : size_t(1) << 16;
+  TW_CHECK(chunk <= limit, data, "{} has {} bytes, more than the limit of {}", path.string(), chunk, limit);
+  for (;;) {
+    const size_t have = text.size();
+    text.resize(have + chunk);
+    const ssize_t n = ::read(fd.get(), text.data() + have, chunk);
+    if (n < 0 && errno == EINTR) {
+      text.resize(have);
+      continue;
+    }
+    TW_CHECK(n >= 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
+    text.resize(have + size_t(n));
+    if (n == 0) return text;
+    TW_CHECK(text.size() <= limit, data, "{} is larger than the limit of {} bytes", path.string(), limit);
+    chunk = size_t(1) << 16;
+  }
+}
+
+void fsync_path(const fs::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  TW_CHECK(fd, io, "cannot open {} to flush it: {}", path.string(), std::strerror(errno));
+  fault_point("file.fsync");
+  TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", path.string(), std::strerror(errno));
+}
+
+void make_folders(const fs::path& path) {
+  std::error_code e;
+  fs::create_directories(path, e);
+  TW_CHECK(!e && fs::is_directory(path), cannot_create, "cannot create the folder {}: {}", path.string(),
+           e ? e.message() : "a file of that name is in the way");
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const fs::path temporary = path.string() + ".tmp." + std::to_string(::getpid());
+  try {
+    FileDescriptor fd = open_to_write(temporary);
+    write_exactly(fd.get(), content.data(), content.size(), 0, temporary);
+    fault_point("file.fsync");
+    TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", temporary.string(), std::strerror(errno));
+    fd.reset();
+    fault_point("file.rename");
+    TW_CHECK(::rename(temporary.c_str(), path.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary.string(),
+             path.string(), std::strerror(errno));
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  fsync_path(folder);
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  FileDescriptor fd = open_to_read(path);
+  struct stat s {};
+  TW_CHECK(::fstat(fd.get(), &s) == 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
+  size_ = size_t(s.st_size);
+  if (size_ == 0) return;
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd.get(), 0);
+  TW_CHECK(p != MAP_FAILED, no_input, "cannot map {}: {}", path.string(), std::strerror(errno));
+  data_ = static_cast<const unsigned char*>(p);
+}
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  if (this != &other) {
+    unmap();
+    data_ = std::exchange(other.data_, nullptr);
+    size_ = std::exchange(other.size_, 0);
+  }
+  return *this;
+}
+MappedFile::~MappedFile() { unmap(); }
+void MappedFile::unmap() noexcept {
+  if (data_) ::munmap(const_cast<unsigned char*>(data_), size_);
+  data_ = nullptr;
+}
+
+}  // namespace tw

@@ -1,0 +1,32 @@
+#include "src/core/log.h"
+
+#include <unistd.h>
+
+#include <atomic>
+
+namespace tw {
+namespace {
+std::atomic<LogLevel> level_{LogLevel::info};
+std::atomic<int> process_rank_{-1};
+thread_local int thread_rank_ = -1;
+}  // namespace
+
+void set_log_level(LogLevel level) noexcept { level_ = level; }
+LogLevel log_level() noexcept { return level_; }
+void set_log_rank(int rank) noexcept {
+  thread_rank_ = rank;
+  if (process_rank_ < 0) process_rank_ = rank;
+}
+int log_rank() noexcept { return thread_rank_ >= 0 ? thread_rank_ : process_rank_.load(); }
+
+void log_line(LogLevel level, const std::string& text) noexcept {
+  try {
+    if (level > level_) return;
+    const int rank = log_rank();
+    std::string line = rank > 0 ? fmt::format("[rank {}] {}\n", rank, text) : text + "\n";
+    [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());
+  } catch (...) {  // a lost message is better than a lost run
+  }
+}
+
+}  // namespace tw
