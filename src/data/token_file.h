@@ -1,0 +1,66 @@
+// Token files: one contiguous dataset of u16 or u32 ids, memory-mapped, with a document index and
+// provenance. Format: docs/token_file.md.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "src/core/file.h"
+
+namespace tw {
+
+// The document a token range came from.
+struct Document {
+  int64_t first_token = 0, tokens = 0;  // [first_token, first_token + tokens), end-of-document token included
+  std::string path;      // relative to the scanned folder
+  std::string sha256;    // of the source file
+  std::string licence;   // "" if not known
+  int64_t bytes = 0;     // of the text that was tokenised
+};
+
+class TokenFile {
+ public:
+  // Opens our HDF5 token file, or a raw file of little-endian ids: ".u16"/".u32" or `raw_bits` 16 or 32 for any
+  // name (then one document, no provenance). Checks sizes, index and (with `verify`) the checksum: Error(data).
+  static std::shared_ptr<const TokenFile> open(const std::filesystem::path& path, int raw_bits = 0, bool verify = false);
+
+  int64_t size() const noexcept { return size_; }  // tokens
+  int32_t operator[](int64_t i) const noexcept {
+    return bits_ == 16 ? int32_t(reinterpret_cast<const uint16_t*>(tokens_)[i])
+                       : int32_t(reinterpret_cast<const uint32_t*>(tokens_)[i]);
+  }
+  int bits() const noexcept { return bits_; }            // 16 or 32
+  int64_t vocab_size() const noexcept { return vocab_; } // 0 = unknown (raw file)
+  int64_t source_bytes() const noexcept { return source_bytes_; }  // text bytes behind the tokens; 0 = unknown
+  const std::string& tokenizer_hash() const noexcept { return tokenizer_hash_; }
+  const std::string& checksum() const noexcept { return checksum_; }  // XXH3 of the tokens, hex
+  const std::vector<Document>& documents() const noexcept { return documents_; }
+  const Document& document_of(int64_t token) const;      // Error(bug) out of range
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  MappedFile map_;
+  const unsigned char* tokens_ = nullptr;
+  int64_t size_ = 0, vocab_ = 0, source_bytes_ = 0;
+  int bits_ = 16;
+  std::string tokenizer_hash_, checksum_;
+  std::vector<Document> documents_;
+};
+
+// Writes a token file in constant memory; it appears under its name only when finish() succeeded.
+class TokenFileWriter {
+ public:
+  TokenFileWriter(const std::filesystem::path& path, int64_t vocab_size, std::string tokenizer_hash);
+  ~TokenFileWriter();  // removes the unfinished file
+  void add(const Document& document, const std::vector<int32_t>& ids);  // first_token and tokens are filled in here
+  void finish();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tw
