@@ -1,0 +1,27 @@
+// Causal self-attention with grouped key/value heads; rotary positions for Llama.
+#pragma once
+#include "src/nn/linear.h"
+
+namespace tw {
+
+class Attention {
+ public:
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  // cos, sin: (T, D/2) fp32, or empty for learned positions.
+  void bind(const Arena& arena, const ParameterViews& parameters, ConstView cos, ConstView sin);
+
+  void forward(ConstView x, View y, const Stream& stream) const;  // x, y (N, C)
+  // dy (N, C) is read, dx (N, C) overwritten; dx may be dy. x is forward's input.
+  void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
+
+ private:
+  std::string name_;
+  ModelConfig model_;
+  PassSizes sizes_;
+  Linear qkv_, out_;
+  ConstView cos_, sin_;
+  int qkv_id_ = -1, mixed_id_ = -1, lse_id_ = -1, dqkv_id_ = -1, dmixed_id_ = -1;
+  View qkv_act_, mixed_, lse_, dqkv_, dmixed_;
+};
+
+}  // namespace tw

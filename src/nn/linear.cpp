@@ -1,0 +1,23 @@
+#include "src/nn/linear.h"
+
+#include "kernels/matmul.h"
+#include "kernels/pointwise.h"
+
+namespace tw {
+
+void Linear::bind(const ParameterViews& parameters, const std::string& name, bool with_bias) {
+  weight = parameters(name + ".weight");
+  if (with_bias) bias = parameters(name + ".bias");
+}
+
+void Linear::forward(ConstView x, View y, const Stream& stream) const {
+  matmul({.a = x, .b = weight.value, .out = y, .bias = bias.value, .transpose_b = true}, stream);
+}
+
+void Linear::backward(ConstView x, ConstView dy, View dx, const Stream& stream) const {
+  matmul({.a = dy, .b = x, .out = weight.gradient, .transpose_a = true, .accumulate = true}, stream);
+  if (bias.gradient) bias_backward({.dy = dy, .dbias = bias.gradient}, stream);
+  if (dx) matmul({.a = dy, .b = weight.value, .out = dx}, stream);
+}
+
+}  // namespace tw

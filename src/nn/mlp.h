@@ -1,0 +1,26 @@
+// The feed-forward half of a block: GELU (GPT-2) or SwiGLU (Llama).
+#pragma once
+#include "src/nn/linear.h"
+
+namespace tw {
+
+class Mlp {
+ public:
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  void bind(const Arena& arena, const ParameterViews& parameters);
+
+  void forward(ConstView x, View y, const Stream& stream) const;  // x, y (N, C)
+  // dy (N, C) is read, dx (N, C) overwritten; x is forward's input. The saved hidden values are used up.
+  void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
+
+ private:
+  std::string name_;
+  bool gelu_ = true, tanh_form_ = true, training_ = true;
+  Linear up_, down_;
+  int hidden_id_ = -1, active_id_ = -1, dactive_id_ = -1;
+  View hidden_;   // (N, F), or (N, 2 F) with SwiGLU: before the activation
+  View active_;   // (N, F): after it
+  View dactive_;  // (N, F)
+};
+
+}  // namespace tw

@@ -1,0 +1,30 @@
+// Layer norm (GPT-2) or RMS norm (Llama) over s = x + branch, the residual addition fused in.
+#pragma once
+#include "src/nn/layer.h"
+
+namespace tw {
+
+class Norm {
+ public:
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  void bind(const Arena& arena, const ParameterViews& parameters);
+
+  // s := x (+ branch), y := norm(s). x, branch (N, C); branch may be empty, then s is x itself.
+  void forward(ConstView x, ConstView branch, const Stream& stream);
+  // dresidual := dresidual + gradient of s through the norm. dy, dresidual (N, C). With first = true
+  // dresidual is overwritten.
+  void backward(ConstView dy, View dresidual, bool first, const Stream& stream) const;
+
+  View s() const { return s_; }    // (N, C), the residual stream here
+  View y() const { return y_; }    // (N, C)
+
+ private:
+  std::string name_;
+  Parameter weight_, bias_;
+  bool layer_norm_ = true;
+  float eps_ = 0;
+  int s_id_ = -1, y_id_ = -1, mean_id_ = -1, rstd_id_ = -1;
+  View s_, y_, mean_, rstd_;
+};
+
+}  // namespace tw
