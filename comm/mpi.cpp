@@ -1,0 +1,40 @@
+#include "comm/mpi.h"
+
+#include <mpi.h>
+
+#include <cstdlib>
+#include <exception>
+
+#include "comm/mpi_communicator.h"
+#include "src/core/log.h"
+
+namespace tw {
+
+MpiSession::MpiSession(int& argc, char**& argv) : exceptions_at_start_(std::uncaught_exceptions()) {
+  int initialised = 0, provided = MPI_THREAD_SINGLE;
+  TW_MPI_CHECK(MPI_Initialized(&initialised));
+  TW_CHECK(!initialised, bug, "MPI was initialised before MpiSession");
+  TW_MPI_CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided));
+  TW_MPI_CHECK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+  TW_CHECK(provided >= MPI_THREAD_MULTIPLE, config,
+           "this MPI library gives thread level {}, MPI_THREAD_MULTIPLE ({}) is needed: use one built with it",
+           provided, int(MPI_THREAD_MULTIPLE));
+}
+
+MpiSession::~MpiSession() {
+  if (!mpi_is_running() || std::uncaught_exceptions() > exceptions_at_start_) return;
+  const int code = MPI_Finalize();
+  if (code != MPI_SUCCESS) log_warning("MPI_Finalize failed with code {}", code);
+}
+
+bool MpiSession::launched_by_mpi() noexcept {
+  // Slurm's own variables are no sign: a batch shell has them too, and under mpirun they are those
+  // of its daemon.
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
+}
+
+std::unique_ptr<Communicator> MpiSession::world(size_t message_bytes) {
+  return make_mpi_communicator(message_bytes);
+}
+
+}  // namespace tw
