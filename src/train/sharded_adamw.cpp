@@ -1,0 +1,122 @@
+#include "src/train/sharded_adamw.h"
+
+#include <algorithm>
+
+#include "kernels/optimizer.h"
+#include "kernels/pointwise.h"
+
+namespace tw {
+
+ShardedAdamW::ShardedAdamW(Communicator& comm, const ParameterTable& table, const ShardLayout& layout, DType dtype,
+                           const AdamWOptions& options)
+    : comm_(comm), table_(table), layout_(layout), dtype_(dtype), options_(options) {
+  TW_CHECK(dtype == DType::fp32 || dtype == DType::bf16, config, "training.dtype = \"{}\": fp32 or bf16", name_of(dtype));
+}
+
+void ShardedAdamW::plan(ArenaPlan& plan) {
+  const int64_t owned = layout_.owned_count();
+  weights_id_ = plan.add("weights", "weights", {layout_.padded_count()}, dtype_);
+  if (dtype_ != DType::fp32) master_id_ = plan.add("optimizer", "master", {owned}, DType::fp32);
+  m_id_ = plan.add("optimizer", "m", {owned}, DType::fp32);
+  v_id_ = plan.add("optimizer", "v", {owned}, DType::fp32);
+  decayed_id_ = plan.add("optimizer", "decayed", {layout_.padded_count() / kParameterBlock}, DType::u8);
+}
+
+void ShardedAdamW::bind(const Arena& arena) {
+  weights_ = arena.view(weights_id_);
+  if (master_id_ >= 0) master_ = arena.view(master_id_);
+  m_ = arena.view(m_id_), v_ = arena.view(v_id_), decayed_ = arena.view(decayed_id_);
+  uint8_t* decayed = decayed_.as<uint8_t>();
+  for (const ParameterInfo& p : table_.all())
+    if (p.decayed)
+      std::fill(decayed + p.offset / kParameterBlock,
+                decayed + (p.offset + p.count() + kParameterBlock - 1) / kParameterBlock, uint8_t(1));
+}
+
+View ShardedAdamW::master(int bucket) const {
+  const Range mine = layout_.owned(bucket), local = layout_.local(bucket);
+  return master_ ? master_.flat(local.begin, local.end) : weights_.flat(mine.begin, mine.end);
+}
+
+void ShardedAdamW::set_weights(ConstView flat, const Stream& stream) {
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range mine = layout_.owned(b);
+    cast({.in = flat.flat(mine.begin, mine.end), .out = master(b)}, stream);
+  }
+  cast({.in = flat.flat(0, weights_.count()), .out = weights_}, stream);
+}
+
+void ShardedAdamW::gather_weights(const Stream& stream) {
+  std::vector<Pending> pending;
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range mine = layout_.owned(b), all = layout_.bucket(b);
+    const View own = weights_.flat(mine.begin, mine.end);
+    if (master_) cast({.in = master(b), .out = own}, stream);
+    pending.push_back(comm_.start_all_gather(own, weights_.flat(all.begin, all.end), stream));
+  }
+  for (auto& p : pending) p->wait();
+}
+
+void ShardedAdamW::sums_of_squares(ConstView gradients, View sums, const Stream& stream) const {
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range mine = layout_.owned(b);
+    sum_of_squares({.x = gradients.flat(mine.begin, mine.end),
+                    .sums = sums.rows(b, b + 1).reshape({layout_.virtual_per_rank()})},
+                   stream);
+  }
+}
+
+void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, const Stream& stream) {
+  ++updates_;
+  std::vector<Pending> pending;
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range mine = layout_.owned(b), local = layout_.local(b), all = layout_.bucket(b);
+    const View own = weights_.flat(mine.begin, mine.end);
+    adamw({.param = master(b), .m = m_.flat(local.begin, local.end), .v = v_.flat(local.begin, local.end),
+           .gradient = gradients.flat(mine.begin, mine.end),
+           .decayed = decayed_.flat(mine.begin / kParameterBlock, mine.end / kParameterBlock),
+           .copy = master_ ? own : View{}, .lr = float(lr), .beta1 = float(options_.beta1),
+           .beta2 = float(options_.beta2), .eps = float(options_.eps), .weight_decay = float(options_.weight_decay),
+           .gradient_scale = float(gradient_scale), .step = updates_},
+          stream);
+    pending.push_back(comm_.start_all_gather(own, weights_.flat(all.begin, all.end), stream));
+    for (auto& p : pending) p->test();
+  }
+  for (auto& p : pending) p->wait();
+}
+
+// visit(parameter, bucket, begin, end, at): elements [begin, end) of the parameter lie at `at` of this rank's slice of
+// the bucket.
+template <class Visit>
+void ShardedAdamW::visit_owned(Visit&& visit) const {
+  for (const ParameterInfo& p : table_.all())
+    for (int b = 0; b < layout_.buckets(); ++b) {
+      const Range mine = layout_.owned(b);
+      const int64_t begin = std::max(mine.begin, p.offset), end = std::min(mine.end, p.offset + p.count());
+      if (begin < end) visit(p, b, begin - p.offset, end - p.offset, begin - mine.begin);
+    }
+}
+
+std::vector<TensorSlice> ShardedAdamW::slices() const {
+  std::vector<TensorSlice> all;
+  visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
+    const int64_t n = end - begin, local = layout_.local(b).begin;
+    all.push_back({p.name, "weight", p.shape, begin, end, master(b).flat(at, at + n)});
+    all.push_back({p.name, "m", p.shape, begin, end, m_.flat(local + at, local + at + n)});
+    all.push_back({p.name, "v", p.shape, begin, end, v_.flat(local + at, local + at + n)});
+  });
+  return all;
+}
+
+void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, const Stream& stream) {
+  visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
+    const int64_t n = end - begin, local = layout_.local(b).begin;
+    checkpoint.read(p.name, "weight", begin, end, master(b).flat(at, at + n));
+    if (!optimizer) return;
+    checkpoint.read(p.name, "m", begin, end, m_.flat(local + at, local + at + n));
+    checkpoint.read(p.name, "v", begin, end, v_.flat(local + at, local + at + n));
+  });
+  gather_weights(stream);
+}
+
+}  // namespace tw

@@ -1,0 +1,222 @@
+#include "src/train/trainer.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "src/core/clock.h"
+#include "src/core/fault.h"
+#include "src/nn/initialize.h"
+
+namespace tw {
+
+void TrainerOptions::check(int ranks) const {
+  model.check();
+  if (determinism == Determinism::elastic) {
+    TW_CHECK(std::has_single_bit(unsigned(virtual_ranks)), config,
+             "parallelism.virtual_ranks = {} must be a power of two", virtual_ranks);
+    TW_CHECK(virtual_ranks % ranks == 0, config,
+             "{} ranks do not divide parallelism.virtual_ranks = {}: start 1, 2, 4, ... ranks, or set "
+             "debug.deterministic = \"run\"",
+             ranks, virtual_ranks);
+  } else {
+    TW_CHECK(virtual_ranks == ranks, config, "debug.deterministic other than \"elastic\" has as many virtual ranks as "
+             "ranks: {} and {}", virtual_ranks, ranks);
+  }
+  TW_CHECK(micro_batch_size >= 1 && global_batch_size >= 1, config, "batch sizes must be positive");
+  TW_CHECK(global_batch_size % (micro_batch_size * virtual_ranks) == 0, config,
+           "training.global_batch_size = {} is not a multiple of training.micro_batch_size x virtual ranks = {} x {}",
+           global_batch_size, micro_batch_size, virtual_ranks);
+}
+
+Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches, Communicator& comm, Stream stream)
+    : options_((o.check(comm.size()), o)),
+      batches_(std::move(batches)),
+      comm_(comm),
+      stream_(stream),
+      table_(o.model),
+      layout_(table_.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size()),
+      model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true}, plan_),
+      optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
+      sync_(comm, layout_, o.determinism),
+      skip_rule_(o.skip_step_sigma) {
+  optimizer_.plan(plan_);
+  sync_.plan(plan_);
+  const int64_t B = o.micro_batch_size, T = o.seq_len, per_rank = layout_.virtual_per_rank();
+  ids_id_ = plan_.add("batch", "ids", {B, T}, DType::i32);
+  targets_id_ = plan_.add("batch", "targets", {B, T}, DType::i32);
+  losses_id_ = plan_.add("batch", "losses", {B * T}, DType::fp32);
+  statistics_id_ = plan_.add("batch", "statistics", {comm.size(), (layout_.buckets() + 1) * per_rank}, DType::fp64);
+  arena_ = Arena(plan_, stream.device());
+  optimizer_.bind(arena_);
+  sync_.bind(arena_);
+  ids_ = arena_.view(ids_id_), targets_ = arena_.view(targets_id_), losses_ = arena_.view(losses_id_);
+  statistics_ = arena_.view(statistics_id_);
+  model_.bind(arena_, table_, optimizer_.weights(), sync_.sums());
+}
+
+void Trainer::initialize(uint64_t seed) {
+  if (options_.dtype == DType::fp32) {
+    initialize_weights(options_.model, table_, seed, optimizer_.weights(), stream_);
+    return;
+  }
+  // The gradients' memory is free before the first step and has the right size and type.
+  const View flat = sync_.sums();
+  initialize_weights(options_.model, table_, seed, flat, stream_);
+  optimizer_.set_weights(flat, stream_);
+}
+
+void Trainer::set_weights(ConstView flat) { optimizer_.set_weights(flat, stream_); }
+
+void Trainer::load(const Checkpoint& checkpoint, bool resume) {
+  const CheckpointInfo& info = checkpoint.info();
+  const ModelConfig stored = model_config_from_json(nlohmann::json::parse(info.model_json, nullptr, false));
+  TW_CHECK(stored == options_.model, data,
+           "{} holds another model: {} parameters of {}; this run's model differs. Stored: {}", checkpoint.folder().string(),
+           ParameterTable(stored).parameter_count(), name_of(stored.type), info.model_json);
+  optimizer_.load(checkpoint, resume, stream_);
+  if (!resume) return;
+  TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
+           "the training data changed since {}: fingerprint {} then, {} now. Put the old token files back or start a "
+           "new run",
+           checkpoint.folder().string(), info.data_fingerprint, batches_->fingerprint());
+  step_ = info.step;
+  tokens_ = info.tokens;
+  const auto state = nlohmann::json::parse(info.trainer_json, nullptr, false);
+  TW_CHECK(state.is_object() && state.contains("updates") && state.contains("skip_rule"), data,
+           "{}: the trainer's state is damaged", checkpoint.folder().string());
+  TW_CHECK(state.value("global_batch_size", int64_t(0)) == options_.global_batch_size, config,
+           "training.global_batch_size is {} now, but {} was trained with {}: keep it to resume",
+           options_.global_batch_size, checkpoint.folder().string(), state.value("global_batch_size", int64_t(0)));
+  optimizer_.set_updates(state.at("updates").get<int64_t>());
+  skipped_ = state.value("skipped", int64_t(0));
+  skip_rule_.from_json(state.at("skip_rule").dump());
+}
+
+void Trainer::describe(CheckpointInfo& info) const {
+  info.step = step_;
+  info.samples = samples_done();
+  info.tokens = tokens_;
+  info.model_json = to_json(options_.model).dump();
+  info.data_fingerprint = batches_->fingerprint();
+  info.trainer_json = nlohmann::json{{"updates", optimizer_.updates()},
+                                     {"skipped", skipped_},
+                                     {"global_batch_size", options_.global_batch_size},
+                                     {"virtual_ranks", options_.virtual_ranks},
+                                     {"skip_rule", nlohmann::json::parse(skip_rule_.to_json())}}
+                          .dump();
+}
+
+// One virtual rank's micro-batches; the sum of its losses.
+double Trainer::run_leaf(int leaf, View gradients) {
+  const int64_t B = options_.micro_batch_size, T = options_.seq_len, accumulation = options_.accumulation();
+  const int64_t virtual_rank = comm_.rank() * layout_.virtual_per_rank() + leaf;
+  const bool last_leaf = leaf == sync_.leaves() - 1;
+  model_.use_gradients(gradients);
+  double sum = 0;
+  for (int64_t a = 0; a < accumulation; ++a) {
+    const int64_t first = step_ * options_.global_batch_size + (virtual_rank * accumulation + a) * B;
+    for (int64_t b = 0; b < B; ++b)
+      batches_->sample(first + b, ids_.as<int32_t>() + b * T, targets_.as<int32_t>() + b * T);
+    fault_point("train.forward");
+    Transformer::GradientsReady ready;
+    if (last_leaf && a == accumulation - 1)
+      ready = [&](int64_t offset) {
+        fault_point("train.backward");
+        sync_.ready(offset, stream_);
+      };
+    model_.forward_backward(ids_, targets_, losses_, ready, stream_);
+    const float* losses = losses_.as<float>();
+    for (int64_t i = 0; i < B * T; ++i) sum += double(losses[i]);
+  }
+  return sum;
+}
+
+StepResult Trainer::step() {
+  const double start = now_seconds(), waited = sync_.waited_seconds();
+  const int per_rank = layout_.virtual_per_rank(), buckets = layout_.buckets();
+  const View mine = statistics_.rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 1, per_rank});
+  double* losses = mine.as<double>() + buckets * per_rank;
+  for (int leaf = 0; leaf < sync_.leaves(); ++leaf) {
+    losses[leaf] = run_leaf(leaf, sync_.begin_leaf(leaf, stream_));
+    if (leaf + 1 < sync_.leaves()) sync_.end_leaf(leaf, stream_);
+  }
+  sync_.finish(stream_);
+  fault_point("train.exchange");
+
+  // Squares and losses of all virtual ranks, added in one fixed order.
+  optimizer_.sums_of_squares(sync_.sums(), mine.rows(0, buckets), stream_);
+  comm_.all_gather(mine, statistics_, stream_);
+  const double* all = statistics_.as<double>();
+  const int64_t row = int64_t(buckets + 1) * per_rank;
+  double squares = 0, loss_sum = 0;
+  for (int b = 0; b < buckets; ++b)
+    for (int v = 0; v < layout_.virtual_ranks(); ++v) squares += all[v / per_rank * row + b * per_rank + v % per_rank];
+  for (int v = 0; v < layout_.virtual_ranks(); ++v) loss_sum += all[v / per_rank * row + buckets * per_rank + v % per_rank];
+
+  const double tokens = double(options_.global_batch_size) * double(options_.seq_len);
+  StepResult r;
+  r.loss = float(loss_sum / tokens);
+  r.grad_norm = float(std::sqrt(squares) / tokens);
+  r.lr = float(options_.schedule.at(step_));
+  r.tokens = int64_t(tokens);
+  r.verdict = skip_rule_.judge(r.loss, r.grad_norm);
+  if (r.verdict == StepVerdict::take) {
+    const double clip = options_.max_grad_norm > 0
+                            ? std::min(1.0, options_.max_grad_norm / (double(r.grad_norm) + 1e-6))
+                            : 1.0;
+    fault_point("train.optimizer");
+    optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / tokens, stream_);
+  } else {
+    ++skipped_;
+    TW_CHECK(skip_rule_.consecutive() < options_.max_skipped, numerics,
+             "{} steps in a row were skipped (the last at step {}: loss {}, gradient norm {}): lower optimizer.lr, raise "
+             "lr_scheduler.warmup_steps or go back to an earlier checkpoint",
+             skip_rule_.consecutive(), step_ + 1, r.loss, r.grad_norm);
+  }
+  ++step_;
+  tokens_ += r.tokens;
+  r.step = step_;
+  r.seconds = now_seconds() - start;
+  r.sync_wait_seconds = sync_.waited_seconds() - waited;
+  return r;
+}
+
+bool Trainer::any_rank(bool wish) { return all_reduce_value(comm_, int64_t(wish), ReduceOp::max) != 0; }
+
+Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
+  return tw::evaluate(model_, file, max_windows, losses_, comm_, stream_);
+}
+
+Trainer::ExchangeCost Trainer::measure_exchange() {
+  const auto median_of_3 = [&](auto&& exchange) {
+    double seconds[3];
+    for (double& s : seconds) {
+      comm_.barrier();
+      const double start = now_seconds();
+      exchange();
+      s = now_seconds() - start;
+    }
+    std::sort(seconds, seconds + 3);
+    return all_reduce_value(comm_, seconds[1], ReduceOp::max);
+  };
+  ExchangeCost cost;
+  for (int leaf = 0; leaf < sync_.leaves(); ++leaf) sync_.begin_leaf(leaf, stream_);
+  cost.exact = median_of_3([&] {
+    sync_.begin_leaf(sync_.leaves() - 1, stream_);
+    sync_.finish(stream_);
+  });
+  cost.off = median_of_3([&] {
+    sync_.begin_leaf(sync_.leaves() - 1, stream_);  // the same zeroing, so that only the exchange differs
+    std::vector<Pending> pending;
+    for (int b = 0; b < layout_.buckets(); ++b) {
+      const Range bucket = layout_.bucket(b);
+      pending.push_back(comm_.start_all_reduce(sync_.sums().flat(bucket.begin, bucket.end), ReduceOp::sum, stream_));
+    }
+    for (auto& p : pending) p->wait();
+  });
+  return cost;
+}
+
+}  // namespace tw

@@ -1,0 +1,100 @@
+// One optimiser step after another, on every rank alike.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "src/data/batches.h"
+#include "src/train/evaluate.h"
+#include "src/train/grad_sync.h"
+#include "src/train/schedule.h"
+#include "src/train/sharded_adamw.h"
+#include "src/train/skip_rule.h"
+
+namespace tw {
+
+struct TrainerOptions {
+  ModelConfig model;
+  DType dtype = DType::fp32;
+  int64_t seq_len = 0;
+  int64_t micro_batch_size = 1;    // sequences
+  int64_t global_batch_size = 1;   // sequences a step over all ranks
+  int virtual_ranks = 1;
+  Determinism determinism = Determinism::elastic;
+  int64_t bucket_bytes = 4 << 20;
+  double max_grad_norm = 1;        // 0 = no clipping
+  Schedule schedule;
+  AdamWOptions optimizer;
+  double skip_step_sigma = 0;
+  int64_t max_skipped = 20;        // skipped steps in a row before Error(numerics)
+  // Throws Error(config) naming the keys that do not fit together, for `ranks` data-parallel ranks.
+  void check(int ranks) const;
+  int64_t accumulation() const { return global_batch_size / (micro_batch_size * virtual_ranks); }
+};
+
+struct StepResult {
+  int64_t step = 0;          // 1 after the first
+  float loss = 0;            // mean over the global tokens
+  float grad_norm = 0;       // of the mean gradient, before clipping
+  float lr = 0;
+  int64_t tokens = 0;        // scored in this step, all ranks
+  StepVerdict verdict = StepVerdict::take;
+  double seconds = 0;        // this rank
+  double sync_wait_seconds = 0;  // of which waiting for gradients of other ranks
+};
+
+class Trainer {
+ public:
+  // Lays out and allocates all memory. Collective. `batches` gives global samples.
+  Trainer(const TrainerOptions& options, std::shared_ptr<const Batches> batches, Communicator& comm, Stream stream);
+
+  const ParameterTable& table() const noexcept { return table_; }
+  const ArenaPlan& plan() const noexcept { return plan_; }
+
+  // Start weights, one of: from the seed; from fp32 values of the flat array; from a checkpoint.
+  void initialize(uint64_t seed);
+  void set_weights(ConstView flat);
+  // resume = true: step, optimiser state and data position too; false: weights alone.
+  void load(const Checkpoint& checkpoint, bool resume);
+
+  // Collective. stop = this rank was asked to stop; `stop_wanted` in the result of any rank's wish.
+  StepResult step();
+  bool any_rank(bool wish);  // collective OR
+  Evaluation evaluate(const TokenFile& file, int64_t max_windows);
+
+  int64_t steps_done() const noexcept { return step_; }
+  int64_t samples_done() const noexcept { return step_ * options_.global_batch_size; }
+  int64_t tokens_done() const noexcept { return tokens_; }
+  int64_t steps_skipped() const noexcept { return skipped_; }
+  // Tensors and trainer state for save_checkpoint; the caller fills in config and hashes.
+  std::vector<TensorSlice> slices() const { return optimizer_.slices(); }
+  void describe(CheckpointInfo& info) const;
+
+  // Seconds the last gradient exchange would take alone: exact sum, and plain all-reduce ("off"). Collective; the
+  // gradients are used up.
+  struct ExchangeCost { double exact = 0, off = 0; };
+  ExchangeCost measure_exchange();
+  View weights() const noexcept { return optimizer_.weights(); }
+
+ private:
+  double run_leaf(int leaf, View gradients);
+
+  TrainerOptions options_;
+  std::shared_ptr<const Batches> batches_;
+  Communicator& comm_;
+  Stream stream_;
+  ParameterTable table_;
+  ShardLayout layout_;
+  ArenaPlan plan_;
+  Transformer model_;
+  ShardedAdamW optimizer_;
+  GradSync sync_;
+  SkipRule skip_rule_;
+  int ids_id_, targets_id_, losses_id_, statistics_id_;
+  Arena arena_;
+  View ids_, targets_, losses_;
+  View statistics_;  // (ranks, buckets * V/R + V/R) fp64: squares of gradients, then losses
+  int64_t step_ = 0, tokens_ = 0, skipped_ = 0;
+};
+
+}  // namespace tw
