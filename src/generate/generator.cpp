@@ -1,0 +1,78 @@
+#include "src/generate/generator.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "src/core/clock.h"
+
+namespace tw {
+namespace {
+constexpr int64_t kPromptChunk = 256;  // tokens of a prompt run at a time
+}
+
+Generator::Generator(const ModelConfig& model, const ParameterTable& table, ConstView weights, const Stream& stream)
+    : model_(model), table_(table), weights_(weights), stream_(stream) {}
+
+// Runs ids through the decoder; last_logits (1, V) fp32 are those after the last one.
+void Generator::feed(Decoder& decoder, const int32_t* ids, int64_t count, View last_logits) {
+  for (int64_t begin = 0; begin < count; begin += kPromptChunk) {
+    const int64_t n = std::min(kPromptChunk, count - begin);
+    decoder.forward(ConstView(ids + begin, DType::i32, {1, n}), last_logits, true, stream_);
+  }
+}
+
+Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOptions& options, int64_t sample,
+                          const std::function<void(int32_t)>& on_token) {
+  TW_CHECK(!prompt.empty(), data, "a prompt needs at least one token");
+  for (size_t i = 0; i < prompt.size(); ++i)
+    TW_CHECK(prompt[i] >= 0 && prompt[i] < model_.vocab_size, data,
+             "token {} of the prompt is {}, but the model's vocabulary has {} tokens", i, prompt[i], model_.vocab_size);
+  const int64_t context = std::min<int64_t>(model_.max_position_embeddings, int64_t(prompt.size()) + options.max_new_tokens);
+  Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, context), context, stream_);
+  Sampler sampler(options.sampling, model_.vocab_size);
+  Tensor logits({1, model_.padded_vocab_size()}, DType::fp32);
+  Generation g;
+  std::vector<int32_t> all = prompt;
+
+  double start = now_seconds();
+  const int64_t window = std::min<int64_t>(int64_t(all.size()), context);
+  feed(decoder, all.data() + (int64_t(all.size()) - window), window, logits.view());
+  g.prompt_seconds = now_seconds() - start;
+  start = now_seconds();
+  for (int64_t i = 0; i < options.max_new_tokens; ++i) {
+    const int32_t id = sampler.pick(logits.view(), sample, i);
+    if (id == options.stop_id) {
+      g.stopped = true;
+      break;
+    }
+    g.ids.push_back(id);
+    all.push_back(id);
+    if (on_token) on_token(id);
+    if (i + 1 == options.max_new_tokens) break;
+    if (decoder.past() == context) {
+      const int64_t keep = std::max<int64_t>(1, context / 2);
+      decoder.truncate(0);
+      feed(decoder, all.data() + (int64_t(all.size()) - keep), keep, logits.view());
+    } else {
+      feed(decoder, &all.back(), 1, logits.view());
+    }
+  }
+  g.token_seconds = now_seconds() - start;
+  return g;
+}
+
+Tensor Generator::logits(const std::vector<int32_t>& ids) {
+  const int64_t T = int64_t(ids.size()), V = model_.vocab_size, padded = model_.padded_vocab_size();
+  TW_CHECK(T >= 1, data, "no token ids were given");
+  Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, T), T, stream_);
+  Tensor out({T, V}, DType::fp32), chunk({std::min(kPromptChunk, T), padded}, DType::fp32);
+  for (int64_t begin = 0; begin < T; begin += kPromptChunk) {
+    const int64_t n = std::min(kPromptChunk, T - begin);
+    decoder.forward(ConstView(ids.data() + begin, DType::i32, {1, n}), chunk.view().rows(0, n), false, stream_);
+    for (int64_t t = 0; t < n; ++t)
+      std::memcpy(out.as<float>() + (begin + t) * V, chunk.as<float>() + t * padded, size_t(V) * sizeof(float));
+  }
+  return out;
+}
+
+}  // namespace tw

@@ -1,0 +1,45 @@
+// Continues prompts with a key/value cache.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "src/generate/sampler.h"
+#include "src/nn/decoder.h"
+
+namespace tw {
+
+struct GenerateOptions {
+  SamplingOptions sampling;
+  int64_t max_new_tokens = 100;
+  int32_t stop_id = -1;  // generation ends after this token; -1 = never
+};
+
+struct Generation {
+  std::vector<int32_t> ids;     // the new tokens alone, stop_id not included
+  bool stopped = false;         // stop_id was reached
+  double prompt_seconds = 0, token_seconds = 0;
+};
+
+class Generator {
+ public:
+  // weights: flat array of the compute dtype, kept alive by the caller.
+  Generator(const ModelConfig& model, const ParameterTable& table, ConstView weights, const Stream& stream);
+
+  // Sample number `sample` (it enters the random numbers). prompt: at least one id, each in the vocabulary:
+  // Error(data). Beyond the model's positions the oldest half of the window is forgotten (learned and rotary positions
+  // start anew there). on_token is called for each new token.
+  Generation run(const std::vector<int32_t>& prompt, const GenerateOptions& options, int64_t sample,
+                 const std::function<void(int32_t)>& on_token);
+
+  // Logits of every position of `ids` (T, vocab_size), fp32. T within the model's positions.
+  Tensor logits(const std::vector<int32_t>& ids);
+
+ private:
+  void feed(Decoder& decoder, const int32_t* ids, int64_t count, View last_logits);
+  ModelConfig model_;
+  const ParameterTable& table_;
+  ConstView weights_;
+  Stream stream_;
+};
+
+}  // namespace tw

@@ -1,0 +1,32 @@
+// The next token from logits.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "src/core/tensor.h"
+
+namespace tw {
+
+struct SamplingOptions {
+  double temperature = 1;  // 0 = the most likely token (the smallest id among equals)
+  int64_t top_k = 0;       // only the k most likely; 0 = all
+  double top_p = 1;        // only the smallest set whose probability reaches p (Holtzman et al. 2020, arXiv:1904.09751)
+  uint64_t seed = 0;
+  void check() const;      // Error(config)
+};
+
+class Sampler {
+ public:
+  Sampler(const SamplingOptions& options, int64_t vocab_size);
+  // logits (at least vocab_size) fp32; token `position` of sample `sample`: the same choice for the same numbers,
+  // whatever else is generated. Error(numerics) where no logit is finite.
+  int32_t pick(ConstView logits, int64_t sample, int64_t position);
+
+ private:
+  SamplingOptions options_;
+  int64_t vocab_size_;
+  std::vector<int32_t> order_;
+  std::vector<double> weights_;
+};
+
+}  // namespace tw

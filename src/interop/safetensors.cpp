@@ -1,0 +1,169 @@
+#include "src/interop/safetensors.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "src/core/error.h"
+
+namespace tw {
+namespace {
+
+constexpr size_t kHeaderLimit = 100'000'000;
+
+size_t element_bytes(const std::string& dtype) {
+  if (dtype == "F64" || dtype == "I64" || dtype == "U64") return 8;
+  if (dtype == "F32" || dtype == "I32" || dtype == "U32") return 4;
+  if (dtype == "F16" || dtype == "BF16" || dtype == "I16" || dtype == "U16") return 2;
+  if (dtype == "I8" || dtype == "U8" || dtype == "BOOL" || dtype == "F8_E4M3" || dtype == "F8_E5M2") return 1;
+  return 0;
+}
+
+// The parser builds no deeper tree than a header can have, whatever the file says.
+nlohmann::json parse_header(std::string_view text, const std::string& file) {
+  bool too_deep = false;
+  auto json = nlohmann::json::parse(
+      text, [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) { return depth <= 4 || !(too_deep = true); },
+      false);
+  TW_CHECK(!json.is_discarded() && !too_deep && json.is_object(), data, "{}: the header is no valid JSON object", file);
+  return json;
+}
+
+}  // namespace
+
+int64_t SafetensorsEntry::count() const {
+  int64_t n = 1;
+  for (int64_t d : shape) n *= d;
+  return n;
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), map_(path) {
+  const std::string file = path.string();
+  TW_CHECK(map_.size() >= 8, data, "{} has {} bytes: too short for a safetensors file", file, map_.size());
+  uint64_t header = 0;
+  std::memcpy(&header, map_.data(), 8);
+  TW_CHECK(header <= kHeaderLimit && header <= map_.size() - 8, data, "{}: a header of {} bytes does not fit the file of {}",
+           file, header, map_.size());
+  const auto json = parse_header(map_.text().substr(8, size_t(header)), file);
+  data_begin_ = 8 + size_t(header);
+  const size_t data_bytes = map_.size() - data_begin_;
+  for (const auto& [name, value] : json.items()) {
+    if (name == "__metadata__") continue;
+    SafetensorsEntry e;
+    e.name = name;
+    try {
+      value.at("dtype").get_to(e.dtype);
+      value.at("shape").get_to(e.shape);
+      const auto& offsets = value.at("data_offsets");
+      TW_CHECK(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
+               data, "{}: tensor \"{}\" has no valid data_offsets", file, name);
+      e.begin = offsets[0].get<size_t>(), e.end = offsets[1].get<size_t>();
+    } catch (const nlohmann::json::exception& problem) {
+      TW_FAIL(data, "{}: the entry of tensor \"{}\" is damaged: {}", file, name, problem.what());
+    }
+    const size_t size = element_bytes(e.dtype);
+    TW_CHECK(size, data, "{}: tensor \"{}\" has the unknown type \"{}\"", file, name, e.dtype);
+    size_t bytes = size;
+    for (int64_t d : e.shape) {
+      TW_CHECK(d >= 0 && (d == 0 || bytes <= std::numeric_limits<size_t>::max() / size_t(d)), data,
+               "{}: tensor \"{}\" has an impossible shape", file, name);
+      bytes *= size_t(d);
+    }
+    TW_CHECK(e.begin <= e.end && e.end <= data_bytes && e.end - e.begin == bytes, data,
+             "{}: tensor \"{}\" takes bytes {} to {} of {}, but its shape needs {}", file, name, e.begin, e.end, data_bytes,
+             bytes);
+    entries_.push_back(std::move(e));
+  }
+  std::sort(entries_.begin(), entries_.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  size_t next = 0;
+  for (const auto& e : entries_) {
+    TW_CHECK(e.begin == next, data, "{}: tensor \"{}\" starts at byte {}, not {}: tensors overlap or leave a hole", file,
+             e.name, e.begin, next);
+    next = e.end;
+  }
+  TW_CHECK(next == data_bytes, data, "{}: {} bytes after the last tensor", file, data_bytes - next);
+}
+
+const SafetensorsEntry* SafetensorsFile::find(const std::string& name) const noexcept {
+  for (const auto& e : entries_)
+    if (e.name == name) return &e;
+  return nullptr;
+}
+
+void SafetensorsFile::read(const SafetensorsEntry& e, int64_t begin, int64_t n, float* out) const {
+  TW_CHECK(begin >= 0 && n >= 0 && begin <= e.count() - n, bug, "elements [{}, {}) of tensor \"{}\" with {}", begin, begin + n,
+           e.name, e.count());
+  const unsigned char* p = map_.data() + data_begin_ + e.begin + size_t(begin) * element_bytes(e.dtype);
+  const auto convert = [&]<class T>(T) {
+    for (int64_t i = 0; i < n; ++i) {
+      T value;  // the data part may start at any byte
+      std::memcpy(&value, p + size_t(i) * sizeof(T), sizeof(T));
+      out[i] = float(value);
+    }
+  };
+  if (e.dtype == "F32") std::memcpy(out, p, size_t(n) * 4);
+  else if (e.dtype == "BF16") convert(bf16{});
+  else if (e.dtype == "F16") convert(fp16{});
+  else if (e.dtype == "F64") convert(double{});
+  else TW_FAIL(data, "{}: tensor \"{}\" holds {}; weights must be F32, F16, BF16 or F64", path_.string(), e.name, e.dtype);
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::vector<SafetensorsTensor>& tensors, DType dtype) {
+  TW_CHECK(dtype == DType::fp32 || dtype == DType::bf16 || dtype == DType::fp16, config,
+           "weights can be written as fp32, bf16 or fp16, not {}", name_of(dtype));
+  nlohmann::ordered_json header;
+  header["__metadata__"] = {{"format", "pt"}};
+  size_t offset = 0;
+  for (const auto& t : tensors) {
+    int64_t n = 1;
+    for (int64_t d : t.shape) n *= d;
+    const size_t end = offset + size_t(n) * size_of(dtype);
+    header[t.name] = {{"dtype", dtype == DType::fp32 ? "F32" : dtype == DType::bf16 ? "BF16" : "F16"},
+                      {"shape", t.shape},
+                      {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = text.size();
+  const std::filesystem::path temporary = path.string() + ".tmp";
+  try {
+    FileDescriptor fd = open_to_write(temporary);
+    write_exactly(fd.get(), &length, 8, 0, temporary);
+    write_exactly(fd.get(), text.data(), text.size(), 8, temporary);
+    int64_t at = 8 + int64_t(text.size());
+    constexpr int64_t kChunk = 1 << 20;
+    std::vector<uint16_t> half(size_t(dtype == DType::fp32 ? 0 : kChunk));
+    for (const auto& t : tensors) {
+      int64_t n = 1;
+      for (int64_t d : t.shape) n *= d;
+      for (int64_t i = 0; i < n; i += kChunk) {
+        const int64_t m = std::min(kChunk, n - i);
+        if (dtype == DType::fp32) {
+          write_exactly(fd.get(), t.values + i, size_t(m) * 4, at, temporary);
+        } else {
+          for (int64_t j = 0; j < m; ++j)
+            half[size_t(j)] = dtype == DType::bf16 ? bf16(t.values[i + j]).bits : fp16(t.values[i + j]).bits;
+          write_exactly(fd.get(), half.data(), size_t(m) * 2, at, temporary);
+        }
+        at += m * int64_t(size_of(dtype));
+      }
+    }
+    fsync_path(temporary);
+    fd.reset();
+    std::filesystem::rename(temporary, path);
+    fsync_path(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+  } catch (const std::filesystem::filesystem_error& e) {
+    ::unlink(temporary.c_str());
+    TW_FAIL(io, "renaming {} to {} failed: {}", temporary.string(), path.string(), e.what());
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+}  // namespace tw
