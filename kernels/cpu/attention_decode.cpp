@@ -1,0 +1,162 @@
+#include "kernels/attention.h"
+#include "kernels/cpu/attention_forward.h"
+#include "src/core/thread_team.h"
+
+TW_SIMD_BEGIN
+namespace {
+
+// Few query rows against a long cache are bound by memory: keys and values are read once, in chunks
+// that stay in the first-level cache while every row of the group uses them.
+constexpr int64_t kFewRows = 8;      // rows of one kv head up to which this way is taken
+constexpr int64_t kPartLength = 256; // cached positions of one item, where items are few
+
+// What one item leaves of one row: running maximum, sum, and unnormalised output.
+struct Partial {
+  float *largest, *total, *result;
+};
+
+TW_INLINE float dot(const float* x, const float* y, int64_t D) {
+  Vf lanes[2] = {};
+  int64_t d = 0;
+  for (; d + 2 * kLanes <= D; d += 2 * kLanes) {
+    lanes[0] += load(x + d) * load(y + d);
+    lanes[1] += load(x + d + kLanes) * load(y + d + kLanes);
+  }
+  if (d + kLanes <= D) lanes[0] += load(x + d) * load(y + d), d += kLanes;
+  float rest = 0;
+  for (; d < D; ++d) rest += x[d] * y[d];
+  return sum(lanes[0] + lanes[1]) + rest;
+}
+
+// y += p x
+TW_INLINE void add_scaled(float* y, const float* x, float p, int64_t Dp) {
+  for (int64_t d = 0; d < Dp; d += kLanes) store(y + d, load(y + d) + load(x + d) * p);
+}
+
+// Rows r of q (dense, Dp) at positions[r] against cache rows [begin, end).
+template <class T>
+void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k, const T* v, int64_t begin,
+              int64_t end, int64_t D, Partial partial, float* scratch) {
+  const int64_t Dp = round_up(D, kLanes);
+  float* block = scratch;                    // (kKeyBlock, Dp)
+  float* scores = block + kKeyBlock * Dp;    // (rows, kKeyBlock)
+  std::fill_n(partial.largest, rows, -HUGE_VALF);
+  std::fill_n(partial.total, rows, 0.0f);
+  std::fill_n(partial.result, rows * Dp, 0.0f);
+  for (int64_t u = begin; u < end; u += kKeyBlock) {
+    const int64_t keys = std::min(kKeyBlock, end - u), width = round_up(keys, kLanes);
+    load_rows(block, Dp, k + u * D, D, keys, D);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t j = 0; j < keys; ++j) scores[r * kKeyBlock + j] = dot(q + r * Dp, block + j * Dp, D);
+      const int64_t visible = std::clamp<int64_t>(positions[r] + 1 - u, 0, keys);
+      float* s = scores + r * kKeyBlock;
+      if (visible == 0) {
+        std::fill_n(s, width, 0.0f);
+        continue;
+      }
+      const float factor = softmax_row(s, visible, width, partial.largest[r], partial.total[r]);
+      for (int64_t d = 0; d < Dp; d += kLanes) {
+        store(partial.result + r * Dp + d, load(partial.result + r * Dp + d) * factor);
+      }
+    }
+    load_rows(block, Dp, v + u * D, D, keys, D);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t j = 0; j < keys; ++j) {
+        if (u + j <= positions[r]) add_scaled(partial.result + r * Dp, block + j * Dp, scores[r * kKeyBlock + j], Dp);
+      }
+    }
+  }
+}
+
+template <class T>
+void decode_few(const AttentionDecode& op, const Stream& stream) {
+  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
+  const int64_t group = H / KV, rows = group * fresh, length = op.past + fresh, Dp = round_up(D, kLanes);
+  const int64_t row_floats = Dp + 2, stride = (H + 2 * KV) * D, T_max = op.k_cache.dim(2);
+  const int64_t parts = B * KV >= 16 ? 1 : (length + kPartLength - 1) / kPartLength;
+  const int64_t part_length = (length + parts - 1) / parts;
+  const T *qkv = op.qkv.as<T>(), *k_cache = op.k_cache.as<T>(), *v_cache = op.v_cache.as<T>();
+  T* out = op.out.as<T>();
+  ThreadTeam& team = stream.team();
+  float* partials = static_cast<float*>(team.workspace(size_t(B * KV * parts * rows * row_floats) * sizeof(float)));
+  const auto partial = [&](int64_t item) {
+    float* p = partials + item * rows * row_floats;
+    return Partial{p, p + rows, p + 2 * rows};
+  };
+  team.run(B * KV * parts, [&](int64_t item, int thread) {
+    const int64_t bkv = item / parts, b = bkv / KV, kv = bkv % KV, part = item % parts;
+    float* q = static_cast<float*>(
+        team.scratch(thread, size_t(rows * Dp + kKeyBlock * (Dp + rows)) * sizeof(float)));
+    int64_t positions[kFewRows];
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t i = r / group, h = kv * group + r % group;
+      positions[r] = op.past + i;
+      load_rows(q + r * Dp, Dp, qkv + (b * fresh + i) * stride + h * D, 0, 1, D, op.scale);
+    }
+    const int64_t begin = part * part_length;
+    few_rows(q, rows, positions, k_cache + bkv * T_max * D, v_cache + bkv * T_max * D, begin,
+             std::min(length, begin + part_length), D, partial(item), q + rows * Dp);
+  });
+  // Parts are joined in order, on this thread: they are few and small.
+  for (int64_t bkv = 0; bkv < B * KV; ++bkv) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const Partial first = partial(bkv * parts);
+      float largest = first.largest[r], total = first.total[r];
+      float* result = first.result + r * Dp;
+      for (int64_t part = 1; part < parts; ++part) {
+        const Partial more = partial(bkv * parts + part);
+        if (more.total[r] == 0) continue;  // saw no key
+        const float next = std::max(largest, more.largest[r]);
+        const float keep = exp(fill(largest - next))[0], add = exp(fill(more.largest[r] - next))[0];
+        total = total * keep + more.total[r] * add;
+        for (int64_t d = 0; d < Dp; ++d) result[d] = result[d] * keep + more.result[r * Dp + d] * add;
+        largest = next;
+      }
+      const int64_t b = bkv / KV, i = r / group, h = bkv % KV * group + r % group;
+      store_rows(out + ((b * fresh + i) * H + h) * D, 0, result, Dp, 1, D, 1 / total);
+    }
+  }
+}
+
+// Many new tokens (a prompt): the blocks of the forward pass, the cache laid out once an item.
+template <class T>
+void decode_many(const AttentionDecode& op, const Stream& stream) {
+  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
+  const int64_t group = H / KV, stride = (H + 2 * KV) * D, T_max = op.k_cache.dim(2);
+  const int64_t blocks = (fresh + kQueryBlock - 1) / kQueryBlock, length = op.past + fresh;
+  const int64_t parts = std::clamp<int64_t>((16 + B * KV - 1) / (B * KV), 1, blocks);
+  const T *qkv = op.qkv.as<T>(), *k_cache = op.k_cache.as<T>(), *v_cache = op.v_cache.as<T>();
+  T* out = op.out.as<T>();
+  stream.team().run(B * KV * parts, [&](int64_t item, int thread) {
+    const int64_t part = parts - 1 - item / (B * KV), bkv = item % (B * KV), b = bkv / KV, kv = bkv % KV;
+    const int64_t kv_floats = KeyValueBlocks::floats(length, D);
+    float* memory =
+        static_cast<float*>(stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
+    KeyValueBlocks key_values(memory, length, D);
+    int64_t last = part;
+    while (last + parts < blocks) last += parts;
+    key_values.fill_from(k_cache + bkv * T_max * D, v_cache + bkv * T_max * D, D,
+                         std::min(length, op.past + (last + 1) * kQueryBlock));
+    for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
+      for (int64_t block = part; block < blocks; block += parts) {
+        const int64_t t = block * kQueryBlock, m = std::min(kQueryBlock, fresh - t);
+        attend_block(qkv + (b * fresh + t) * stride + h * D, stride, m, op.past + t, key_values, op.scale,
+                     out + ((b * fresh + t) * H + h) * D, H * D, nullptr, memory + kv_floats);
+      }
+    }
+  });
+}
+
+template <class T>
+void decode(const AttentionDecode& op, const Stream& stream) {
+  op.qkv.dim(1) * (op.heads / op.kv_heads) <= kFewRows ? decode_few<T>(op, stream) : decode_many<T>(op, stream);
+}
+
+}  // namespace
+
+void attention_decode(const AttentionDecode& op, const Stream& stream) {
+  op.qkv.dtype == DType::bf16 ? decode<bf16>(op, stream) : decode<float>(op, stream);
+}
+
+TW_SIMD_END
+TW_SIMD_EXPORT(attention_decode, AttentionDecode)

@@ -1,0 +1,28 @@
+#include "kernels/matmul.h"
+
+#include "kernels/dispatch.h"
+
+namespace tw {
+
+void matmul(const MatMul& op, const Stream& stream) {
+  check_rank("matmul", "a", op.a, 2);
+  check_rank("matmul", "b", op.b, 2);
+  check_rank("matmul", "out", op.out, 2);
+  const int64_t M = op.a.dim(op.transpose_a ? 1 : 0), K = op.a.dim(op.transpose_a ? 0 : 1);
+  const int64_t N = op.b.dim(op.transpose_b ? 0 : 1);
+  check_dtype("matmul", "a", op.a, {DType::fp32, DType::bf16});
+  check_dtype("matmul", "out", op.out, {DType::fp32, DType::bf16});
+  check_view("matmul", "a", op.a, op.transpose_a ? Shape{K, M} : Shape{M, K}, op.a.dtype);
+  check_view("matmul", "b", op.b, op.transpose_b ? Shape{N, K} : Shape{K, N}, op.a.dtype);
+  check_view("matmul", "out", op.out, {M, N}, op.out.dtype);
+  if (op.bias) {
+    if (op.bias.dtype != op.a.dtype) check_dtype("matmul", "bias", op.bias, {DType::fp32, op.a.dtype});
+    check_view("matmul", "bias", op.bias, {N}, op.bias.dtype);
+  }
+  TW_CHECK(!op.accumulate || op.out.dtype == DType::fp32, bug, "[matmul] accumulate wants out fp32, got {}",
+           name_of(op.out.dtype));
+  if (M == 0 || N == 0) return;
+  TW_DISPATCH(matmul, op, stream);
+}
+
+}  // namespace tw

@@ -1,0 +1,123 @@
+#include "kernels/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <ostream>
+#include <vector>
+
+#include "kernels/cpu/simd.h"
+#include "src/core/rng.h"
+#include "src/core/thread_team.h"
+
+namespace tw {
+namespace {
+
+Tensor normal(Shape shape, DType dtype, uint32_t stream) {
+  Tensor x(shape, dtype);
+  const Rng rng{.seed = 3, .stream = RngStream::test, .a = stream};
+  for (int64_t i = 0; i < x.count(); ++i) {
+    const float v = rng.normal(uint64_t(i));
+    if (dtype == DType::fp32) x.as<float>()[i] = v;
+    else x.as<bf16>()[i] = bf16(v);
+  }
+  return x;
+}
+double at(const Tensor& x, int64_t i) {
+  return x.dtype() == DType::fp32 ? double(x.as<float>()[i]) : double(float(x.as<bf16>()[i]));
+}
+
+struct Case {
+  int64_t M, N, K;
+};
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.M << "x" << c.N << "x" << c.K; }
+
+// dtype of inputs and output
+struct Types {
+  DType in, out;
+};
+
+class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLevel>> {
+ protected:
+  void SetUp() override {
+    const cpu::SimdLevel level = std::get<1>(GetParam());
+    if (cpu::best_simd_level() < level) GTEST_SKIP() << "this CPU has no such instructions";
+    cpu::limit_simd_level(level);
+  }
+  void TearDown() override { cpu::limit_simd_level(cpu::SimdLevel::v4); }
+
+  // Every combination of transposes, bias and accumulation against sums in double, on 1 to 3 threads.
+  static void check(const Case& c, Types types) {
+    for (int variant = 0; variant < 16; ++variant) {
+      const bool ta = variant & 1, tb = variant & 2, accumulate = variant & 4, with_bias = variant & 8;
+      if (accumulate && types.out != DType::fp32) continue;
+      SCOPED_TRACE(testing::Message() << c << (ta ? " a^T" : "") << (tb ? " b^T" : "")
+                                      << (accumulate ? " accumulate" : "") << (with_bias ? " bias" : ""));
+      const Tensor a = normal(ta ? Shape{c.K, c.M} : Shape{c.M, c.K}, types.in, 1);
+      const Tensor b = normal(tb ? Shape{c.N, c.K} : Shape{c.K, c.N}, types.in, 2);
+      const Tensor bias = normal({c.N}, variant & 2 ? types.in : DType::fp32, 3);
+      const Tensor before = normal({c.M, c.N}, types.out, 4);
+      Tensor first;
+      for (int threads : {1, 2, 3}) {
+        ThreadTeam team(threads);
+        Tensor out({c.M, c.N}, types.out);
+        std::memset(out.view().data, 0xff, out.view().bytes());  // NaN
+        if (accumulate) std::memcpy(out.view().data, before.view().data, out.view().bytes());
+        matmul({.a = a.view(), .b = b.view(), .out = out.view(), .bias = with_bias ? bias.view() : View{},
+                .transpose_a = ta, .transpose_b = tb, .accumulate = accumulate}, Stream(team));
+        if (threads > 1) {
+          EXPECT_EQ(std::memcmp(out.view().data, first.view().data, out.view().bytes()), 0) << threads << " threads";
+          continue;
+        }
+        for (int64_t m = 0; m < c.M; ++m) {
+          for (int64_t n = 0; n < c.N; ++n) {
+            double want = (with_bias ? at(bias, n) : 0) + (accumulate ? at(before, m * c.N + n) : 0), size = std::abs(want);
+            for (int64_t k = 0; k < c.K; ++k) {
+              const double product = at(a, ta ? k * c.M + m : m * c.K + k) * at(b, tb ? n * c.K + k : k * c.N + n);
+              want += product, size += std::abs(product);
+            }
+            // Rounding errors of K additions grow like sqrt(K) as a rule.
+            const double tolerance = 0x1p-24 * (4 + 2 * std::sqrt(double(c.K))) * size + (types.out == DType::bf16 ? 0x1p-8 * std::abs(want) : 0) + 1e-30;
+            const double got = at(out, m * c.N + n);
+            if (!(std::abs(got - want) <= tolerance)) FAIL() << "(" << m << ", " << n << "): " << got << " not " << want;
+          }
+        }
+        first = std::move(out);
+      }
+    }
+  }
+};
+
+TEST_P(MatMulShapes, Fp32EqualsTheSums) { check(std::get<0>(GetParam()), {DType::fp32, DType::fp32}); }
+TEST_P(MatMulShapes, Bf16EqualsTheSums) { check(std::get<0>(GetParam()), {DType::bf16, DType::bf16}); }
+TEST_P(MatMulShapes, Bf16IntoFp32EqualsTheSums) { check(std::get<0>(GetParam()), {DType::bf16, DType::fp32}); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Cpu, MatMulShapes,
+    testing::Combine(testing::Values(Case{1, 1, 1}, Case{1, 1, 0}, Case{3, 5, 0}, Case{1, 37, 65}, Case{1, 300, 512},
+                                     Case{2, 33, 40}, Case{4, 64, 64}, Case{7, 130, 31}, Case{8, 17, 129},
+                                     Case{9, 16, 16}, Case{5, 1, 77}, Case{33, 31, 1}, Case{65, 47, 300},
+                                     Case{130, 100, 513}, Case{600, 19, 23}, Case{20, 1100, 9}),
+                     testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4)),
+    [](const auto& info) {
+      const Case& c = std::get<0>(info.param);
+      return std::to_string(c.M) + "x" + std::to_string(c.N) + "x" + std::to_string(c.K) + "V" +
+             std::to_string(int(std::get<1>(info.param)));
+    });
+
+TEST(MatMul, WrongShapesAreNamed) {
+  Tensor a({2, 3}, DType::fp32), b({4, 5}, DType::fp32), out({2, 5}, DType::fp32), half({2, 5}, DType::bf16);
+  ThreadTeam team(1);
+  try {
+    matmul({.a = a.view(), .b = b.view(), .out = out.view()}, Stream(team));
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("[matmul] b: want (3, 5) fp32, got (4, 5) fp32"), std::string::npos) << e.what();
+  }
+  Tensor c({3, 5}, DType::fp32);
+  EXPECT_THROW(matmul({.a = a.view(), .b = c.view(), .out = half.view(), .accumulate = true}, Stream(team)), Error);
+}
+
+}  // namespace
+}  // namespace tw
