@@ -81,5 +81,18 @@ TEST(MpiCommunicator, RecvReportsAnotherLength) {
   world->barrier();
 }
 
+// Started by endings_test.cpp, which expects each to end the whole job.
+TEST(MpiTestMain, DISABLED_ExpectFailsOnRank1) { EXPECT_NE(mpi_session().world()->rank(), 1); }
+TEST(MpiTestMain, DISABLED_AssertFailsOnRank1) {
+  const auto world = mpi_session().world();
+  ASSERT_NE(world->rank(), 1);
+  world->barrier();
+}
+TEST(MpiTestMain, DISABLED_ThrowsOnRank1) {
+  const auto world = mpi_session().world();
+  TW_CHECK(world->rank() != 1, data, "thrown on purpose");
+  world->barrier();
+}
+
 }  // namespace
 }  // namespace tw

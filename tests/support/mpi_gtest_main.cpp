@@ -18,19 +18,22 @@ MpiSession* session_ = nullptr;
 class RankListener final : public testing::EmptyTestEventListener {
  public:
   explicit RankListener(Communicator& world) : world_(world) {}
+  // Remembered here: GoogleTest holds its lock while it reports a result, so it cannot be asked then.
+  void OnTestStart(const testing::TestInfo& test) override {
+    test_ = std::string(test.test_suite_name()) + "." + test.name();
+  }
   void OnTestPartResult(const testing::TestPartResult& result) override {
     if (!result.failed()) return;
-    const testing::TestInfo* test = testing::UnitTest::GetInstance()->current_test_info();
     if (world_.rank() > 0)
       std::fprintf(stderr, "[rank %d] %s:%d: Failure in %s\n%s\n", world_.rank(),
-                   result.file_name() ? result.file_name() : "?", result.line_number(),
-                   test ? (std::string(test->test_suite_name()) + "." + test->name()).c_str() : "?",
+                   result.file_name() ? result.file_name() : "?", result.line_number(), test_.c_str(),
                    result.message());
     if (result.fatally_failed() && world_.size() > 1) world_.abort(1);
   }
 
  private:
   Communicator& world_;
+  std::string test_;
 };
 
 void wait_for_debugger(int rank) {
