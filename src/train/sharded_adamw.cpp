@@ -39,11 +39,13 @@ View ShardedAdamW::master(int bucket) const {
 }
 
 void ShardedAdamW::set_weights(ConstView flat, const Stream& stream) {
+  const int64_t given = std::min(flat.count(), weights_.count());  // what lies behind is padding
   for (int b = 0; b < layout_.buckets(); ++b) {
     const Range mine = layout_.owned(b);
-    cast({.in = flat.flat(mine.begin, mine.end), .out = master(b)}, stream);
+    const int64_t n = std::clamp<int64_t>(given - mine.begin, 0, mine.count());
+    if (n > 0) cast({.in = flat.flat(mine.begin, mine.begin + n), .out = master(b).flat(0, n)}, stream);
   }
-  cast({.in = flat.flat(0, weights_.count()), .out = weights_}, stream);
+  cast({.in = flat.flat(0, given), .out = weights_.flat(0, given)}, stream);
 }
 
 void ShardedAdamW::gather_weights(const Stream& stream) {

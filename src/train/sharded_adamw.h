@@ -26,7 +26,7 @@ class ShardedAdamW {
 
   View weights() const noexcept { return weights_; }  // (padded_count) of the compute dtype, complete on every rank
 
-  // Takes start weights from fp32 values of the whole flat array.
+  // Takes start weights from fp32 values of the flat array (the table's flat_count() or more).
   void set_weights(ConstView flat, const Stream& stream);
   // Makes the compute weights of all ranks from the owned masters. Collective.
   void gather_weights(const Stream& stream);

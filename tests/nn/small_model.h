@@ -1,0 +1,74 @@
+// A small model with every weight, gain and bias random, so that a forgotten one shows.
+#pragma once
+#include <vector>
+
+#include "src/core/rng.h"
+#include "src/core/thread_team.h"
+#include "src/nn/transformer.h"
+
+namespace tw {
+
+inline ModelConfig small_config(Architecture type, bool tied) {
+  ModelConfig m;
+  m.type = type;
+  m.vocab_size = 37;
+  m.make_vocab_size_divisible_by = 8;
+  m.hidden_size = 24;
+  m.intermediate_size = 40;
+  m.num_hidden_layers = 2;
+  m.num_attention_heads = 4;
+  m.num_key_value_heads = type == Architecture::gpt2 ? 4 : 2;
+  m.head_dim = type == Architecture::gpt2 ? 6 : 10;  // 4 x 10 is not 24
+  m.max_position_embeddings = 16;
+  m.hidden_act = type == Architecture::gpt2 ? "gelu_new" : "silu";
+  m.tie_word_embeddings = tied;
+  return m;
+}
+
+inline Tensor random_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed) {
+  Tensor flat({table.flat_count()}, DType::fp32);
+  const Rng rng{seed, RngStream::test, 0, 0};
+  for (const ParameterInfo& p : table.all()) {
+    const bool vocabulary = p.name == "tokens.weight" || p.name == "head.weight";
+    const int64_t n = vocabulary ? model.vocab_size * model.hidden_size : p.count();
+    for (int64_t i = 0; i < n; ++i)
+      flat.as<float>()[p.offset + i] = (p.init == Init::one ? 1.0f : 0.0f) + 0.2f * rng.normal(uint64_t(p.offset + i));
+  }
+  return flat;
+}
+
+inline std::vector<int32_t> random_ids(int64_t n, int64_t vocab, uint64_t seed) {
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  const Rng rng{seed, RngStream::test, 1, 0};
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = int32_t(rng.bits(i) % uint32_t(vocab));
+  return ids;
+}
+
+// A transformer over its own memory.
+struct SmallModel {
+  SmallModel(const ModelConfig& model, int64_t batch, int64_t seq_len, uint64_t seed = 1, bool training = true, int threads = 2)
+      : team(threads), stream(team), table(model), weights(random_weights(model, table, seed)),
+        gradients({table.flat_count()}, DType::fp32), losses({batch * seq_len}, DType::fp32),
+        transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training}, plan),
+        arena(plan, Device{}) {
+    transformer.bind(arena, table, weights.view(), training ? gradients.view() : View{});
+  }
+  double loss(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets) {
+    transformer.losses(view(ids), view(targets), losses.view(), stream);
+    double sum = 0;
+    for (int64_t i = 0; i < losses.count(); ++i) sum += double(losses.as<float>()[i]);
+    return sum;
+  }
+  ConstView view(const std::vector<int32_t>& ids) const {
+    return {ids.data(), DType::i32, {transformer.sizes().batch, transformer.sizes().seq_len}};
+  }
+  ThreadTeam team;
+  Stream stream;
+  ParameterTable table;
+  Tensor weights, gradients, losses;
+  ArenaPlan plan;
+  Transformer transformer;
+  Arena arena;
+};
+
+}  // namespace tw
