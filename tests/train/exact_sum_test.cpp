@@ -1,0 +1,145 @@
+// The promise of docs/architecture.md, "The exact sum": equal bits on any number of ranks and threads.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <map>
+
+#include "kernels/optimizer.h"
+#include "src/checkpoint/checkpoint.h"
+#include "src/core/rng.h"
+#include "src/core/thread_team.h"
+#include "src/train/grad_sync.h"
+#include "tests/support/thread_comm.h"
+#include "tests/train/train_fixture.h"
+
+namespace tw {
+namespace {
+
+// Each virtual rank's gradient is made up; the sum must be the binary tree's, computed here by its definition.
+float tree(const std::vector<std::vector<float>>& leaves, size_t lo, size_t hi, size_t i) {
+  if (hi - lo == 1) return leaves[lo][i];
+  const size_t mid = (lo + hi) / 2;
+  return tree(leaves, lo, mid, i) + tree(leaves, mid, hi, i);
+}
+
+TEST(GradSync, SumsInOneFixedTree) {
+  constexpr int V = 8;
+  constexpr int64_t kFlat = 9000;
+  std::vector<std::vector<float>> leaves;
+  for (int v = 0; v < V; ++v) {
+    const Rng rng{1, RngStream::test, uint32_t(v), 0};
+    auto& leaf = leaves.emplace_back(size_t(kFlat));
+    for (size_t i = 0; i < leaf.size(); ++i) leaf[i] = rng.normal(i) * std::pow(10.0f, float(rng.bits(i) % 6));
+  }
+  for (int size : {1, 2, 4, 8}) {
+    run_ranks(size, [&](Communicator& comm) {
+      ThreadTeam team(1);
+      const Stream stream(team);
+      const ShardLayout layout(kFlat, 2048, V, comm.rank(), size);
+      GradSync sync(comm, layout, Determinism::elastic);
+      ArenaPlan plan;
+      sync.plan(plan);
+      const Arena arena(plan, Device{});
+      sync.bind(arena);
+      for (int round = 0; round < 2; ++round) {  // buffers are used again
+        for (int leaf = 0; leaf < sync.leaves(); ++leaf) {
+          const View buffer = sync.begin_leaf(leaf, stream);
+          const auto& from = leaves[size_t(comm.rank() * sync.leaves() + leaf)];
+          std::copy(from.begin(), from.end(), buffer.as<float>());
+          if (leaf + 1 < sync.leaves()) sync.end_leaf(leaf, stream);
+        }
+        for (int64_t offset : {7000, 4100, 4096, 10}) sync.ready(offset, stream);
+        sync.finish(stream);
+        const float* sums = sync.sums().as<float>();
+        for (int b = 0; b < layout.buckets(); ++b)
+          for (int64_t i = layout.owned(b).begin; i < std::min(kFlat, layout.owned(b).end); ++i)
+            ASSERT_EQ(sums[i], tree(leaves, 0, V, size_t(i))) << "element " << i << " on " << size << " ranks";
+      }
+    });
+  }
+}
+
+std::string hash_after(const TrainCase& c, int ranks, int threads, int steps) {
+  std::string hash;
+  const auto batches = made_up_batches();
+  run_ranks(ranks, [&](Communicator& comm) {
+    ThreadTeam team(threads);
+    Trainer trainer(train_options(c), batches, comm, Stream(team));
+    trainer.initialize(1);
+    for (int s = 0; s < steps; ++s) trainer.step();
+    const std::string mine = weights_hash(trainer);
+    for (const std::string& other : all_gather_text(comm, mine)) EXPECT_EQ(other, mine);
+    if (comm.rank() == 0) hash = mine;
+  });
+  return hash;
+}
+
+TEST(ExactSum, WeightsAreTheSameBitsOnAnyRanksAndThreads) {
+  for (DType dtype : {DType::fp32, DType::bf16}) {
+    const TrainCase c{.dtype = dtype};
+    const std::string want = hash_after(c, 1, 1, 50);
+    for (int ranks : {1, 2, 4, 8})
+      for (int threads : {1, 2}) EXPECT_EQ(hash_after(c, ranks, threads, 50), want) << ranks << " ranks, " << threads << " threads";
+  }
+}
+
+TEST(ExactSum, BucketsChangeNothing) {
+  TrainCase small{}, large{};
+  large.bucket_bytes = 4 << 20;
+  EXPECT_EQ(hash_after(small, 2, 1, 10), hash_after(large, 2, 1, 10));
+}
+
+TEST(ExactSum, StopOnFourGoOnWithTwo) {
+  const auto batches = made_up_batches();
+  const TrainCase c{.type = Architecture::gpt2};
+  const std::string want = hash_after(c, 1, 1, 50);
+  const auto folder = std::filesystem::temp_directory_path() / ("tw-elastic-" + std::to_string(getpid()));
+  std::filesystem::remove_all(folder);
+  run_ranks(4, [&](Communicator& comm) {
+    ThreadTeam team(1);
+    Trainer trainer(train_options(c), batches, comm, Stream(team));
+    trainer.initialize(1);
+    for (int s = 0; s < 23; ++s) trainer.step();
+    CheckpointInfo info;
+    trainer.describe(info);
+    save_checkpoint({.folder = folder}, info, trainer.slices(), comm);
+  });
+  run_ranks(2, [&](Communicator& comm) {
+    ThreadTeam team(1);
+    Trainer trainer(train_options(c), batches, comm, Stream(team));
+    trainer.load(Checkpoint::open(folder), true);
+    EXPECT_EQ(trainer.steps_done(), 23);
+    while (trainer.steps_done() < 50) trainer.step();
+    EXPECT_EQ(weights_hash(trainer), want);
+  });
+  std::filesystem::remove_all(folder);
+}
+
+TEST(ExactSum, RunAndOffTrainTheSameModelWithinRounding) {
+  const auto batches = made_up_batches();
+  for (Determinism mode : {Determinism::run, Determinism::off}) {
+    TrainCase c{.virtual_ranks = 4, .determinism = mode};
+    std::vector<float> losses;
+    for (int repeat = 0; repeat < 2; ++repeat)
+      run_ranks(4, [&](Communicator& comm) {
+        ThreadTeam team(1);
+        Trainer trainer(train_options(c), batches, comm, Stream(team));
+        trainer.initialize(1);
+        float loss = 0;
+        for (int s = 0; s < 30; ++s) loss = trainer.step().loss;
+        if (comm.rank() == 0) losses.push_back(loss);
+      });
+    EXPECT_NEAR(losses[0], losses[1], 1e-4);
+  }
+}
+
+TEST(ExactSum, RanksThatDoNotDivideAreRefused) {
+  const auto batches = made_up_batches();
+  EXPECT_THROW(run_ranks(3, [&](Communicator& comm) {
+    ThreadTeam team(1);
+    Trainer trainer(train_options({}), batches, comm, Stream(team));
+  }), Error);
+}
+
+}  // namespace
+}  // namespace tw

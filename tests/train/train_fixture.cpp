@@ -1,0 +1,57 @@
+#include "tests/train/train_fixture.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <vector>
+
+#include "src/core/file.h"
+#include "src/core/hash.h"
+#include "src/core/rng.h"
+#include "tests/nn/small_model.h"
+
+namespace tw {
+
+std::shared_ptr<const Batches> made_up_batches() {
+  static const auto batches = [] {
+    const auto path = std::filesystem::temp_directory_path() / ("tw-train-" + std::to_string(getpid()) + ".u16");
+    const Rng rng{11, RngStream::test, 0, 0};
+    std::vector<uint16_t> ids(20000);
+    uint32_t state = 1;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      state = rng.bits(i) % 10 == 0 ? rng.bits(i + 100000) % 37 : (5 * state + 3) % 37;
+      ids[i] = uint16_t(state);
+    }
+    write_file_atomically(path, {reinterpret_cast<const char*>(ids.data()), ids.size() * 2});
+    auto file = TokenFile::open(path, 16);
+    std::filesystem::remove(path);  // the mapping keeps it
+    return std::make_shared<const Batches>(std::vector<std::shared_ptr<const TokenFile>>{file},
+                                           BatchOptions{.seq_len = 12, .shuffle = true, .seed = 5});
+  }();
+  return batches;
+}
+
+TrainerOptions train_options(const TrainCase& c) {
+  TrainerOptions o;
+  o.model = small_config(c.type, true);
+  o.dtype = c.dtype;
+  o.seq_len = 12;
+  o.micro_batch_size = 1;
+  o.global_batch_size = c.global_batch_size;
+  o.virtual_ranks = c.virtual_ranks;
+  o.determinism = c.determinism;
+  o.bucket_bytes = c.bucket_bytes;
+  o.schedule = {.type = ScheduleType::cosine, .lr = c.lr, .min_lr_ratio = 0.1, .steps = 60, .warmup_steps = 5};
+  return o;
+}
+
+std::string weights_hash(const Trainer& trainer) {
+  Sha256 sha;
+  for (const ParameterInfo& p : trainer.table().all()) {
+    const View v = trainer.weights().flat(p.offset, p.offset + p.count());
+    sha.update(v.data, v.bytes());
+  }
+  return sha.hex();
+}
+
+}  // namespace tw

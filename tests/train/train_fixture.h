@@ -1,0 +1,26 @@
+// A small training run on made-up tokens, the same whatever ranks and threads it is spread over.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "src/train/trainer.h"
+
+namespace tw {
+
+struct TrainCase {
+  Architecture type = Architecture::llama;
+  DType dtype = DType::fp32;
+  int virtual_ranks = 8;
+  Determinism determinism = Determinism::elastic;
+  int64_t bucket_bytes = 16 << 10;  // several buckets for so small a model
+  int64_t global_batch_size = 16;
+  double lr = 3e-3;
+};
+
+// Token file of `tokens` ids in [0, 37) that follow a rule a model can learn; made once a process.
+std::shared_ptr<const Batches> made_up_batches();
+TrainerOptions train_options(const TrainCase& c);
+// SHA-256 of all parameters (padding left out), the same on every rank.
+std::string weights_hash(const Trainer& trainer);
+
+}  // namespace tw

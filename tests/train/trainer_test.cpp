@@ -1,0 +1,100 @@
+#include "src/train/trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "comm/self.h"
+#include "src/core/thread_team.h"
+#include "tests/train/train_fixture.h"
+
+namespace tw {
+namespace {
+
+struct Run {
+  explicit Run(TrainerOptions options, int threads = 2)
+      : team(threads), comm(make_self_communicator()), trainer(options, made_up_batches(), *comm, Stream(team)) {
+    trainer.initialize(1);
+  }
+  ThreadTeam team;
+  std::unique_ptr<Communicator> comm;
+  Trainer trainer;
+};
+
+TEST(Trainer, LearnsTheRuleOfItsTokens) {
+  for (Architecture type : {Architecture::gpt2, Architecture::llama})
+    for (DType dtype : {DType::fp32, DType::bf16}) {
+      Run run(train_options({.type = type, .dtype = dtype, .lr = 1e-2}));
+      const float first = run.trainer.step().loss;
+      float last = 0;
+      for (int i = 1; i < 60; ++i) last = run.trainer.step().loss;
+      EXPECT_NEAR(first, std::log(37.0), 0.4);
+      EXPECT_LT(last, 0.6 * first) << name_of(type) << " " << name_of(dtype);
+    }
+}
+
+TEST(Trainer, AllocatesNothingAfterItsFirstStep) {
+  Run run(train_options({}));
+  run.trainer.step();
+  const int64_t before = allocation_count();
+  for (int i = 0; i < 5; ++i) run.trainer.step();
+  EXPECT_EQ(allocation_count(), before);
+}
+
+TEST(Trainer, AccumulationIsTheLargeBatch) {
+  TrainerOptions many = train_options({.virtual_ranks = 1}), one = many;
+  many.micro_batch_size = 2;
+  one.micro_batch_size = 16;
+  Run a(many), b(one);
+  for (int i = 0; i < 10; ++i) {
+    const StepResult x = a.trainer.step(), y = b.trainer.step();
+    EXPECT_NEAR(x.loss, y.loss, 2e-5);
+    EXPECT_NEAR(x.grad_norm, y.grad_norm, 1e-4 * y.grad_norm);
+  }
+}
+
+TEST(Trainer, ANotFiniteStepChangesNoWeight) {
+  Run run(train_options({}));
+  run.trainer.step();
+  const View weights = run.trainer.weights();
+  const int64_t poisoned = run.trainer.table()["final_norm.weight"].offset;
+  const float old = weights.as<float>()[poisoned];
+  weights.as<float>()[poisoned] = std::numeric_limits<float>::quiet_NaN();
+  const std::string before = weights_hash(run.trainer);
+  const StepResult r = run.trainer.step();
+  EXPECT_EQ(r.verdict, StepVerdict::not_finite);
+  EXPECT_EQ(weights_hash(run.trainer), before);
+  EXPECT_EQ(run.trainer.steps_skipped(), 1);
+  weights.as<float>()[poisoned] = old;
+  EXPECT_EQ(run.trainer.step().verdict, StepVerdict::take);
+}
+
+TEST(Trainer, TooManySkippedStepsEndTheRun) {
+  TrainerOptions o = train_options({});
+  o.max_skipped = 3;
+  Run run(o);
+  run.trainer.weights().as<float>()[run.trainer.table()["final_norm.weight"].offset] = std::numeric_limits<float>::infinity();
+  run.trainer.step();
+  run.trainer.step();
+  try {
+    run.trainer.step();
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::numerics);
+  }
+}
+
+TEST(Trainer, SettingsThatDoNotFitAreNamed) {
+  TrainerOptions o = train_options({});
+  o.global_batch_size = 12;  // not a multiple of 8 virtual ranks
+  EXPECT_THROW(Run run(o), Error);
+  o = train_options({.virtual_ranks = 6});
+  EXPECT_THROW(Run run(o), Error);
+  o = train_options({});
+  o.seq_len = 17;  // beyond the model's positions
+  EXPECT_THROW(Run run(o), Error);
+}
+
+}  // namespace
+}  // namespace tw
