@@ -34,7 +34,7 @@ struct Workplace {
 // Zero beyond the visible keys.
 TW_INLINE void probabilities(float* p, int64_t visible, int64_t width, float scale, float lse) {
   for (int64_t j = 0; j < width; j += kLanes) {
-    const Vf x = exp(load(p + j) * scale - lse);
+    const Vf x = exp_of_score(load(p + j) * scale - lse);
     store(p + j, lane_numbers() < fill(float(visible - j)) ? x : Vf{});
   }
 }

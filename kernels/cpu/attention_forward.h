@@ -35,27 +35,27 @@ TW_INLINE int64_t attend_floats(int64_t D) { return kQueryBlock * (kKeyBlock + 2
 // and sum; returns the factor for what was summed before.
 TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& largest, float& total) {
   const int64_t whole = visible / kLanes * kLanes;
+  // A choice and not an addition: hidden lanes may hold NaN.
+  const auto seen = lane_numbers() < fill(float(visible - whole));
   Vf top = fill(largest);
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    const Vf x = load(s + j);
-    top = x > top ? x : top;
-  }
-  if (whole < visible) {
-    // A choice and not an addition: hidden lanes may hold NaN.
-    const Vf x = lane_numbers() < fill(float(visible - whole)) ? load(s + whole) : fill(-HUGE_VALF);
-    store(s + whole, x);
-    top = x > top ? x : top;
-  }
+  for (int64_t j = 0; j < whole; j += kLanes) top = larger(load(s + j), top);
+  if (whole < visible) top = larger(seen ? load(s + whole) : fill(-HUGE_VALF), top);
   const float next = max(top);
   Vf added = {};
-  int64_t j = 0;
-  for (; j < visible; j += kLanes) {
-    const Vf p = exp(load(s + j) - next);
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    const Vf p = exp_of_score(load(s + j) - next);
     store(s + j, p);
     added += p;
   }
+  int64_t j = whole;
+  if (whole < visible) {
+    const Vf p = seen ? exp_of_score(load(s + j) - next) : Vf{};
+    store(s + j, p);
+    added += p;
+    j += kLanes;
+  }
   for (; j < width; j += kLanes) store(s + j, Vf{});
-  const float factor = exp(fill(largest - next))[0];
+  const float factor = exp_of_score(fill(largest - next))[0];
   total = total * factor + sum(added);
   largest = next;
   return factor;

@@ -70,32 +70,53 @@ TW_INLINE float max(Vf v) {
   return t[0];
 }
 
-// e^x. Cody-Waite reduction x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 / 2 (Muller, Elementary
-// Functions, 3rd ed., section 11.2), then the minimax polynomial of Cephes expf
-// (Moshier, netlib cephes/single/expf.c) and a scaling by 2^n in two steps, so that results run
-// down to the smallest subnormal. Below 2 ulp; e^-inf = 0, e^x = inf above 88.73, NaN stays NaN.
-TW_INLINE Vf exp(Vf x) {
-  const Vf high = fill(89.0f), low = fill(-104.0f);
-  const Vf nan = x;
-  x = x > high ? high : x;
-  x = x < low ? low : x;
+// The larger of two; b where one is NaN (as the machine instruction does it).
+TW_INLINE Vf larger(Vf a, Vf b) {
+#if TW_SIMD_LEVEL == 4
+  return __builtin_ia32_maxps512_mask(a, b, b, 0xffff, 4);
+#elif TW_SIMD_LEVEL == 3
+  return __builtin_ia32_maxps256(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
+// Numerator of e^x for |n ln 2| not too large: x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 / 2
+// (Cody-Waite reduction; Muller, Elementary Functions, 3rd ed., section 11.2), then the minimax
+// polynomial of Cephes expf (Moshier, netlib cephes/single/expf.c). Returns e^r; n is in the low bits
+// of `rounded`.
+TW_INLINE Vf exp_reduced(Vf x, Vf& rounded) {
   const Vf magic = fill(0x1.8p23f);  // adding it rounds to an integer
-  const Vf n = (x * 1.44269504088896341f + magic) - magic;
+  rounded = x * 1.44269504088896341f + magic;
+  const Vf n = rounded - magic;
   Vf r = x - n * 0.693359375f;
   r = r - n * -2.12194440e-4f;
-  Vf p = fill(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
+  Vf p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  const Vi i = __builtin_convertvector(n, Vi);
-  const Vi half = i >> 1;
-  const Vf scale1 = (Vf)((half + 127) << 23);
-  const Vf scale2 = (Vf)((i - half + 127) << 23);
-  const Vf y = p * scale1 * scale2;
-  return nan == nan ? y : nan;
+  return p * (r * r) + r + 1.0f;
+}
+
+// e^x within 2 ulp down to the smallest subnormal; e^-inf = 0, inf above 88.73, NaN stays NaN.
+TW_INLINE Vf exp(Vf x) {
+  const Vf high = fill(89.0f), low = fill(-104.0f);
+  x = x > high ? high : x;
+  x = larger(low, x);
+  Vf rounded;
+  const Vf p = exp_reduced(x, rounded);
+  const Vi n = ((Vi)rounded << 9) >> 9;  // sign-extended
+  // Two steps, since 2^n alone can be subnormal or infinite.
+  const Vi half = n >> 1;
+  return p * (Vf)((half + 127) << 23) * (Vf)((n - half + 127) << 23);
+}
+
+// e^x for x <= 88, within 2 ulp above -87; below it stays at e^-87 (1.6e-38). NaN stays NaN.
+TW_INLINE Vf exp_of_score(Vf x) {
+  Vf rounded;
+  const Vf p = exp_reduced(larger(fill(-87.0f), x), rounded);
+  return p * (Vf)(((Vi)rounded << 23) + (127 << 23));
 }
 
 TW_SIMD_END
