@@ -32,7 +32,8 @@ class Communicator {
   virtual std::string transport() const = 0;  // "self", "threads", "mpi", "nccl"
 
   // buffer (n): element-wise over the ranks, in place. fp32, fp64, i32, i64. Order of addition is
-  // the library's: equal bits on every rank, but not for every rank count.
+  // the library's: equal bits on every rank, but not for every rank count. A NaN stays one in a
+  // sum; in max and min MPI may lose it.
   virtual void all_reduce(View buffer, ReduceOp op, const Stream& stream) = 0;
   // out (n) = this rank's n-th of the sum of `in` (size * n).
   virtual void reduce_scatter(ConstView in, View out, ReduceOp op, const Stream& stream) = 0;

@@ -33,6 +33,15 @@ bool MpiSession::launched_by_mpi() noexcept {
   return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMIX_RANK") != nullptr;
 }
 
+void MpiSession::refuse_unconnected_tasks() {
+  // Set for the tasks of srun alone; a batch shell has none.
+  const char* tasks = std::getenv("SLURM_STEP_NUM_TASKS");
+  TW_CHECK(tasks == nullptr || std::atoi(tasks) <= 1 || launched_by_mpi(), config,
+           "srun started {} tasks without MPI (no PMIX_RANK), so each would be a run of its own: start with "
+           "srun --mpi=pmix, or with mpirun inside the job",
+           tasks);
+}
+
 std::unique_ptr<Communicator> MpiSession::world(size_t message_bytes) {
   return make_mpi_communicator(message_bytes);
 }

@@ -28,6 +28,9 @@ class MpiSession {
   // True where mpirun or srun --mpi=pmix started this process. Reads the environment alone, so a
   // plain start pays nothing for MPI.
   static bool launched_by_mpi() noexcept;
+  // Throws Error(config) where srun started several tasks that cannot find each other (no PMIx):
+  // each would take itself for the only rank of the run and write into the same folder.
+  static void refuse_unconnected_tasks();
 
   // A duplicate of MPI_COMM_WORLD; collective. transport() is "mpi". Moves take any dtype, host
   // memory only. reduce_scatter adds in rank order. message_bytes: 8 bytes to 1 GiB.

@@ -142,7 +142,7 @@ class MpiPending final : public PendingOp {
   // An error is on its way to main, which aborts the job. The peers may never send their part, so
   // wait for a short time alone; what is then still open ends with the process.
   void leave() {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(1);
     while (!test()) {
       if (std::chrono::steady_clock::now() > deadline) {
         for (TypeHandle& type : types_) (void)type.release();

@@ -213,6 +213,11 @@ void messages_keep_their_order(Communicator& comm) {
   }
 }
 
+void nap(int64_t milliseconds) {
+  const timespec duration{0, milliseconds * 1000000};
+  nanosleep(&duration, nullptr);
+}
+
 // Nobody leaves a barrier before the last has come: each rank in turn is the late one.
 void barrier(Communicator& comm) {
   for (int late = 0; late < comm.size(); ++late) {
@@ -224,8 +229,7 @@ void barrier(Communicator& comm) {
     };
     comm.barrier();
     if (comm.rank() == late) {
-      const timespec nap{0, 5000000};
-      nanosleep(&nap, nullptr);
+      nap(5);
       arrival[0] = now();
     }
     comm.barrier();
@@ -272,6 +276,17 @@ void several_under_way(Communicator& comm) {
   expect_equal(gathered, [&](int64_t i) { return value(int(i / n), i % n); }, "all_gather");
   expect_equal(sum, [&](int64_t i) { return reduced(ranks, i, ReduceOp::sum, 1); }, "all_reduce");
   expect_equal(highest, [&](int64_t i) { return reduced(ranks, i, ReduceOp::max, 2); }, "all_reduce max");
+}
+
+// The last rank comes late: who neither waits nor tests must not leave the scope before.
+void the_destructor_waits(Communicator& comm) {
+  constexpr int64_t n = 10;
+  const auto own = filled<float>(n, [&](int64_t i) { return value(comm.rank(), i); });
+  auto all = poisoned<float>(n * comm.size());
+  comm.barrier();
+  if (comm.rank() == comm.size() - 1) nap(20);
+  { const Pending pending = comm.start_all_gather(view(own), view(all), kHost); }
+  expect_equal(all, [&](int64_t i) { return value(int(i / n), i % n); }, "all_gather left to the destructor");
 }
 
 void gathers_in_place_without_blocking(Communicator& comm) {
@@ -396,6 +411,7 @@ const std::vector<ContractCase>& communicator_contract() {
       {"MessagesKeepTheirOrder", messages_keep_their_order},
       {"Barrier", barrier},
       {"SeveralUnderWay", several_under_way},
+      {"TheDestructorWaits", the_destructor_waits},
       {"GathersInPlaceWithoutBlocking", gathers_in_place_without_blocking},
       {"Split", split},
       {"ReducesSingleValues", reduces_single_values},

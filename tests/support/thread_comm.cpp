@@ -22,7 +22,7 @@ using Lock = std::unique_lock<std::mutex>;
 struct World {
   std::mutex mutex;
   std::condition_variable changed;
-  std::chrono::seconds limit;
+  std::chrono::milliseconds limit;
   std::vector<bool> finished;  // by world rank: its body has ended
   // The first failure. From then on every call that cannot finish throws it.
   std::optional<Error> failure;
@@ -180,7 +180,7 @@ class ThreadPending final : public PendingOp {
     std::string missing;
     for (size_t r = 0; r < op_->here.size(); ++r)
       if (!op_->here[r]) missing += fmt::format("{}{}", missing.empty() ? "" : ", ", r);
-    const std::string text = fmt::format("rank {} has waited {} s in {}, number {}, for rank {}", rank_,
+    const std::string text = fmt::format("rank {} has waited {} ms in {}, number {}, for rank {}", rank_,
                                          world.limit.count(), op_->signature.str(), op_->number, missing);
     world.fail(world_rank(), ExitCode::hang, text);
     TW_FAIL(hang, "{}", text);
@@ -357,7 +357,7 @@ class ThreadCommunicator final : public Communicator {
       return false;
     });
     if (met) return;
-    const std::string text = fmt::format("rank {} has waited {} s in {} under tag {} for rank {}", rank_,
+    const std::string text = fmt::format("rank {} has waited {} ms in {} under tag {} for rank {}", rank_,
                                          world.limit.count(), call, tag, peer);
     world.fail(world_rank(), ExitCode::hang, text);
     TW_FAIL(hang, "{}", text);
@@ -369,7 +369,7 @@ class ThreadCommunicator final : public Communicator {
 
 }  // namespace
 
-void run_ranks(int ranks, const std::function<void(Communicator&)>& body, std::chrono::seconds limit) {
+void run_ranks(int ranks, const std::function<void(Communicator&)>& body, std::chrono::milliseconds limit) {
   TW_CHECK(ranks >= 1, bug, "run_ranks: {} ranks", ranks);
   const auto world = std::make_shared<World>();
   world->limit = limit;

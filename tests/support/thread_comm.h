@@ -17,6 +17,6 @@ namespace tw {
 //  - A wait longer than `limit` throws Error(hang) that names the ranks waited for.
 //  - abort(code) throws Error(code) on its rank.
 void run_ranks(int ranks, const std::function<void(Communicator&)>& body,
-               std::chrono::seconds limit = std::chrono::seconds(60));
+               std::chrono::milliseconds limit = std::chrono::seconds(60));
 
 }  // namespace tw
