@@ -1,4 +1,4 @@
-#include "kernels/matmul.h"
+#include "kernels/cpu/matmul.h"
 
 #include <cblas.h>
 
@@ -11,60 +11,84 @@ namespace {
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-const float* as_fp32(const ConstView& view, float* copy, const Stream& stream) {
-  if (view.dtype == DType::fp32) return view.as<float>();
-  const bf16* p = view.as<bf16>();
-  parallel_blocks(stream, view.count(), 1 << 16, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) copy[i] = float(p[i]);
+// The part of the output one call of the library makes. Chosen from the shape alone.
+struct Tiles {
+  int64_t m, n;              // size
+  int64_t count_m, count_n;  // how many
+};
+
+// Up to 512 x 512, where the library packs its operands seldom enough to run at full speed; smaller
+// down to 128 x 128 until there are 8, so that threads share the work evenly.
+Tiles tiles_of(int64_t M, int64_t N) {
+  constexpr int64_t kLargest = 512, kWanted = 8, kSmallestArea = 128 * 128, kUnit = 16;
+  int64_t parts_m = ceil_div(M, kLargest), parts_n = ceil_div(N, kLargest);
+  const auto size = [](int64_t whole, int64_t parts) { return ceil_div(ceil_div(whole, parts), kUnit) * kUnit; };
+  while (parts_m * parts_n < kWanted && size(M, parts_m) * size(N, parts_n) >= 2 * kSmallestArea) {
+    int64_t& parts = size(M, parts_m) > size(N, parts_n) ? parts_m : parts_n;
+    parts *= 2;
+  }
+  const int64_t m = size(M, parts_m), n = size(N, parts_n);
+  return {m, n, ceil_div(M, m), ceil_div(N, n)};
+}
+
+float bias_at(const MatMul& op, int64_t n) {
+  if (!op.bias) return 0;
+  return op.bias.dtype == DType::fp32 ? op.bias.as<float>()[n] : float(op.bias.as<bf16>()[n]);
+}
+
+// Rows [0, m) of c (ldc) (+)= the bias of columns [n0, n0 + n).
+void start_from_bias(const MatMul& op, float* c, int64_t ldc, int64_t n0, int64_t m, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) {
+    const float bias = bias_at(op, n0 + j);
+    if (op.accumulate) {
+      for (int64_t i = 0; i < m; ++i) c[i * ldc + j] += bias;
+    } else {
+      c[j] = bias;
+    }
+  }
+  if (op.accumulate) return;
+  for (int64_t i = 1; i < m; ++i) std::copy_n(c, n, c + i * ldc);
+}
+
+// fp32 by OpenBLAS, one thread a tile; also the empty product of either type.
+void matmul_library(const MatMul& op, const Stream& stream) {
+  static const bool single_threaded = (openblas_set_num_threads(1), true);
+  (void)single_threaded;
+  const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
+  const float *a = static_cast<const float*>(op.a.data), *b = static_cast<const float*>(op.b.data);
+  const Tiles tiles = tiles_of(M, N);
+  ThreadTeam& team = stream.team();
+  team.run(tiles.count_m * tiles.count_n, [&](int64_t item, int thread) {
+    const int64_t m0 = item % tiles.count_m * tiles.m, n0 = item / tiles.count_m * tiles.n;
+    const int64_t m = std::min(tiles.m, M - m0), n = std::min(tiles.n, N - n0);
+    const bool direct = op.out.dtype == DType::fp32;
+    float* c = direct ? op.out.as<float>() + m0 * N + n0
+                      : static_cast<float*>(team.scratch(thread, size_t(m * n) * sizeof(float)));
+    const int64_t ldc = direct ? N : n;
+    if (op.bias || K == 0) start_from_bias(op, c, ldc, n0, m, n);
+    if (K > 0) {
+      cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans, op.transpose_b ? CblasTrans : CblasNoTrans,
+                  int(m), int(n), int(K), 1, op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
+                  op.transpose_b ? b + n0 * K : b + n0, int(op.transpose_b ? K : N),
+                  op.bias || op.accumulate ? 1.0f : 0.0f, c, int(ldc));
+    }
+    if (direct) return;
+    bf16* out = op.out.as<bf16>() + m0 * N + n0;
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t j = 0; j < n; ++j) out[i * N + j] = bf16(c[i * n + j]);
+    }
   });
-  return copy;
 }
 
 }  // namespace
 
 void matmul(const MatMul& op, const Stream& stream) {
-  static const bool once = (openblas_set_num_threads(1), true);
-  (void)once;
-  const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
-  ThreadTeam& team = stream.team();
-  const bool wide = op.a.dtype == DType::fp32;
-  float* copies = wide ? nullptr : static_cast<float*>(team.workspace(size_t(M * K + K * N + 16) * sizeof(float)));
-  const float* a = as_fp32(op.a, copies, stream);
-  const float* b = as_fp32(op.b, copies + (wide ? 0 : M * K), stream);
-
-  const int64_t tiles_m = ceil_div(M, 512), tiles_n = ceil_div(N, tiles_m > 1 ? 512 : 256);
-  const int64_t tile_m = ceil_div(ceil_div(M, tiles_m), 16) * 16, tile_n = ceil_div(ceil_div(N, tiles_n), 16) * 16;
-  team.run(tiles_m * tiles_n, [&](int64_t item, int thread) {
-    const int64_t m0 = item % tiles_m * tile_m, n0 = item / tiles_m * tile_n;
-    const int64_t m = std::min(tile_m, M - m0), n = std::min(tile_n, N - n0);
-    if (m <= 0 || n <= 0) return;
-    const bool direct = op.out.dtype == DType::fp32;
-    float* c = direct ? op.out.as<float>() + m0 * N + n0 : static_cast<float*>(team.scratch(thread, size_t(m * n) * 4));
-    const int64_t ldc = direct ? N : n;
-    const bool keep = op.accumulate;
-    if (op.bias || K == 0) {
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t j = 0; j < n; ++j) {
-          const float bias = !op.bias                        ? 0
-                             : op.bias.dtype == DType::fp32 ? op.bias.as<float>()[n0 + j]
-                                                            : float(op.bias.as<bf16>()[n0 + j]);
-          c[i * ldc + j] = bias + (keep ? c[i * ldc + j] : 0);
-        }
-      }
-    }
-    if (K > 0) {
-      cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans, op.transpose_b ? CblasTrans : CblasNoTrans,
-                  int(m), int(n), int(K), 1, op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
-                  op.transpose_b ? b + n0 * K : b + n0, int(op.transpose_b ? K : N), op.bias || keep ? 1.0f : 0.0f, c,
-                  int(ldc));
-    }
-    if (!direct) {
-      bf16* out = op.out.as<bf16>();
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t j = 0; j < n; ++j) out[(m0 + i) * N + n0 + j] = bf16(c[i * n + j]);
-      }
-    }
-  });
+  const int64_t M = op.out.dim(0), K = op.a.dim(op.transpose_a ? 0 : 1);
+  if (K > 0 && op.transpose_b && M <= kFewRows) return matmul_few_rows(op, stream);
+  // Our own blocks are ahead of the library where K fits one of them, and take bf16 as it is.
+  const bool shallow = K <= kShallow && !op.transpose_a && M >= kManyRows;
+  if (op.a.dtype == DType::bf16 ? K > 0 : K > 0 && shallow) return matmul_gemm(op, stream);
+  matmul_library(op, stream);
 }
 
 }  // namespace tw::cpu

@@ -21,11 +21,10 @@ enum class Causal { none, columns, k_end, k_begin };
 
 template <int R, int V, bool kAdd, bool kTransA>
 TW_INLINE void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc) {
-  Vf sum[R][V];
+  Vf sum[R][V] = {};
+  if (kAdd) {  // C may be far away; it is added last
 #pragma GCC unroll 16
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) sum[r][v] = kAdd ? load(c + r * ldc + v * kLanes) : Vf{};
+    for (int r = 0; r < R; ++r) __builtin_prefetch(c + r * ldc, 1);
   }
   for (int64_t p = 0; p < k; ++p) {
     Vf row[V];
@@ -41,7 +40,10 @@ TW_INLINE void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b,
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) store(c + r * ldc + v * kLanes, sum[r][v]);
+    for (int v = 0; v < V; ++v) {
+      float* to = c + r * ldc + v * kLanes;
+      store(to, kAdd ? load(to) + sum[r][v] : sum[r][v]);
+    }
   }
 }
 

@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values(Case{1, 1, 1}, Case{1, 1, 0}, Case{3, 5, 0}, Case{1, 37, 65}, Case{1, 300, 512},
                                      Case{2, 33, 40}, Case{4, 64, 64}, Case{7, 130, 31}, Case{8, 17, 129},
                                      Case{9, 16, 16}, Case{5, 1, 77}, Case{33, 31, 1}, Case{65, 47, 300},
-                                     Case{130, 100, 513}, Case{600, 19, 23}, Case{20, 1100, 9}),
+                                     Case{130, 100, 513}, Case{600, 19, 23}, Case{20, 1100, 9}, Case{9, 40, 4400}, Case{300, 70, 20}),
                      testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4)),
     [](const auto& info) {
       const Case& c = std::get<0>(info.param);

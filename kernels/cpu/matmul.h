@@ -1,0 +1,14 @@
+// The ways a matrix product is done on the CPU.
+#pragma once
+#include "kernels/matmul.h"
+
+namespace tw::cpu {
+
+// Any shape and dtype with K > 0; fp32 comes here where it is faster than the library.
+inline constexpr int64_t kShallow = 256, kManyRows = 256;
+void matmul_gemm(const MatMul& op, const Stream& stream);
+// M <= kFewRows and transpose_b: every weight is read once.
+inline constexpr int64_t kFewRows = 8;
+void matmul_few_rows(const MatMul& op, const Stream& stream);
+
+}  // namespace tw::cpu
