@@ -187,21 +187,17 @@ void Config::check() const {
   const char* at = split.data();
   const char* const end = at + split.size();
   double sum = 0;
-  int parts = 0;
-  for (bool good = true; good;) {
+  bool good = true;
+  for (int part = 0; good && part < 3; ++part) {
     double share = 0;
+    if (part > 0) good = at != end && *at++ == ',';
     while (at != end && *at == ' ') ++at;
     const auto [next, error] = std::from_chars(at, end, share);
-    good = error == std::errc() && std::isfinite(share) && share >= 0 && (parts > 0 || share > 0);
-    if (!good) break;
+    good = good && error == std::errc() && std::isfinite(share) && share >= 0 && (part > 0 || share > 0);
     sum += share;
-    ++parts;
     at = next;
-    if (at == end) break;
-    good = *at++ == ',';
-    if (!good) parts = 0;
   }
-  TW_CHECK(at == end && parts == 3 && std::fabs(sum - 1) < 1e-6, config,
+  TW_CHECK(good && at == end && std::fabs(sum - 1) < 1e-6, config,
            "{}: data.split = \"{}\" must be three shares whose sum is 1, for example \"0.9,0.05,0.05\"",
            origin("data.split"), printable(split));
 }
