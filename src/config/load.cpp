@@ -103,12 +103,17 @@ void apply_overrides(Config& config, const std::vector<std::string>& overrides) 
 }  // namespace
 
 Config::Config() {
-  for (const ConfigKey& key : config_keys()) {
-    if (key.type == KeyType::text_list)
-      entries_[std::string(key.name)] = {parse_text_list(key.default_value).value(), "default"};
-    else
-      entries_[std::string(key.name)] = {value_from_text(key, key.default_value, "default"), "default"};
-  }
+  static const auto defaults = [] {
+    std::map<std::string, Entry, std::less<>> entries;
+    for (const ConfigKey& key : config_keys()) {
+      ConfigValue value = key.type == KeyType::text_list
+                              ? ConfigValue(parse_text_list(key.default_value).value())
+                              : value_from_text(key, key.default_value, "default");
+      entries[std::string(key.name)] = {std::move(value), "default"};
+    }
+    return entries;
+  }();
+  entries_ = defaults;
 }
 
 const Config::Entry& Config::entry(std::string_view key) const {

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <random>
 
 #include "src/core/file.h"
@@ -20,10 +20,10 @@ std::string repeat(std::string_view text, size_t times) {
 }
 
 void expect_handled(const std::filesystem::path& path) {
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // CPU time: the machine may be busy
   const Ending end = load_ending({path});
   EXPECT_TRUE(end.code == ExitCode::ok || end.code == ExitCode::config || end.code == ExitCode::no_input) << end.message;
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(2));
+  EXPECT_LT(double(std::clock() - start) / CLOCKS_PER_SEC, 2.0);
 }
 
 TEST(Hostile, DeepNestingIsRefused) {
