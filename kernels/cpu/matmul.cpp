@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/simd.h"
 #include "src/core/thread_team.h"
 
 namespace tw::cpu {
@@ -87,7 +88,9 @@ void matmul(const MatMul& op, const Stream& stream) {
   if (K > 0 && op.transpose_b && M <= kFewRows) return matmul_few_rows(op, stream);
   // Our own blocks are ahead of the library where K fits one of them, and take bf16 as it is.
   const bool shallow = K <= kShallow && !op.transpose_a && M >= kManyRows;
-  if (op.a.dtype == DType::bf16 ? K > 0 : K > 0 && shallow) return matmul_gemm(op, stream);
+  const bool narrow = op.a.dtype == DType::bf16;
+  if (K > 0 && narrow && has_bf16_products()) return v4_bf16::matmul_bf16_pairs(op, stream);
+  if (K > 0 && (narrow || shallow)) return matmul_gemm(op, stream);
   matmul_library(op, stream);
 }
 

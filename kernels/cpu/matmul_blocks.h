@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cpu/micro_gemm.h"
 
@@ -15,56 +16,64 @@ static_assert(kRows % kTileRows == 0);
 
 TW_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// dst (rows, ld) = fp32 of src (rows of `columns`, `stride` apart).
+// The K values in one packed element: 1 as fp32, 2 as a pair of bf16.
+template <class E>
+inline constexpr int64_t kUnit = std::is_same_v<E, float> ? 1 : 2;
+
+TW_INLINE Bf16Pair pair(bf16 first, bf16 second) { return {uint32_t(first.bits) | uint32_t(second.bits) << 16}; }
+
+// Element p of a row of src as packed: values 2p and 2p + 1, zero beyond k.
+template <class E, class T>
+TW_INLINE E element(const T* src, int64_t stride, int64_t p, int64_t k) {
+  if constexpr (kUnit<E> == 1) return float(src[p * stride]);
+  else return pair(src[2 * p * stride], 2 * p + 1 < k ? src[(2 * p + 1) * stride] : bf16());
+}
+
+// A is (M, K): dst (rows, ld) = k values of `rows` rows.
 template <class T>
-TW_INLINE void copy_block(float* dst, int64_t ld, const T* src, int64_t stride, int64_t rows, int64_t columns) {
+TW_INLINE void pack_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t rows, int64_t k) {
   for (int64_t i = 0; i < rows; ++i) {
-    int64_t j = 0;
-    for (; j + kLanes <= columns; j += kLanes) store(dst + i * ld + j, load(src + i * stride + j));
-    for (; j < columns; ++j) dst[i * ld + j] = float(src[i * stride + j]);
+    int64_t p = 0;
+    for (; p + kLanes <= k; p += kLanes) store(dst + i * ld + p, load(src + i * stride + p));
+    for (; p < k; ++p) dst[i * ld + p] = float(src[i * stride + p]);
+  }
+}
+TW_INLINE void pack_rows(Bf16Pair* dst, int64_t ld, const bf16* src, int64_t stride, int64_t rows, int64_t k) {
+  for (int64_t i = 0; i < rows; ++i) {
+    std::memcpy(static_cast<void*>(dst + i * ld), src + i * stride, size_t(k / 2) * sizeof(Bf16Pair));
+    if (k % 2) dst[i * ld + k / 2] = pair(src[i * stride + k - 1], bf16());
   }
 }
 
-// A is (K, M): for every kTileRows columns of src a strip (rows, kTileRows), one after the other.
-template <class T>
-TW_INLINE void pack_strips(float* dst, const T* src, int64_t stride, int64_t rows, int64_t columns) {
-  for (int64_t p = 0; p < rows; ++p) {
-    const T* from = src + p * stride;
-    float* to = dst + p * kTileRows;
+// A is (K, M): for every kTileRows columns of src a strip (k, kTileRows), one after the other.
+template <class E, class T>
+TW_INLINE void pack_strips(E* dst, const T* src, int64_t stride, int64_t k, int64_t columns) {
+  const int64_t units = ceil_div(k, kUnit<E>);
+  for (int64_t p = 0; p < units; ++p) {
+    E* to = dst + p * kTileRows;
     int64_t j = 0;
-    for (; j + kTileRows <= columns; j += kTileRows, to += rows * kTileRows) {
-      for (int64_t r = 0; r < kTileRows; ++r) to[r] = float(from[j + r]);
+    for (; j + kTileRows <= columns; j += kTileRows, to += units * kTileRows) {
+      for (int64_t r = 0; r < kTileRows; ++r) to[r] = element<E>(src + j + r, stride, p, k);
     }
-    for (int64_t r = 0; j + r < columns; ++r) to[r] = float(from[j + r]);
+    for (int64_t r = 0; j + r < columns; ++r) to[r] = element<E>(src + j + r, stride, p, k);
   }
 }
 
-// One panel (k, kPanel): columns [0, n) of B rows, zeros beyond. B is (K, N) ...
-template <class T>
-TW_INLINE void pack_panel(float* panel, const T* b, int64_t stride, int64_t k, int64_t n) {
-  if (n == kPanel) {
-    for (int64_t p = 0; p < k; ++p) {
-      store(panel + p * kPanel, load(b + p * stride));
-      store(panel + p * kPanel + kLanes, load(b + p * stride + kLanes));
+// One panel (units of k, kPanel): columns [0, n) of B, zeros beyond. Value (p, j) of B is at
+// b[p * row + j * column]: B is (K, N) with column = 1, or (N, K) with row = 1.
+template <class E, class T>
+TW_INLINE void pack_panel_of(E* panel, const T* b, int64_t row, int64_t column, int64_t k, int64_t n) {
+  for (int64_t p = 0; p < ceil_div(k, kUnit<E>); ++p) {
+    if (n == kPanel) {
+      for (int64_t j = 0; j < kPanel; ++j) panel[p * kPanel + j] = element<E>(b + j * column, row, p, k);
+    } else {
+      for (int64_t j = 0; j < kPanel; ++j) panel[p * kPanel + j] = j < n ? element<E>(b + j * column, row, p, k) : E{};
     }
-    return;
-  }
-  for (int64_t p = 0; p < k; ++p) {
-    for (int64_t j = 0; j < kPanel; ++j) panel[p * kPanel + j] = j < n ? float(b[p * stride + j]) : 0.0f;
   }
 }
-// ... or (N, K): rows [0, n) become columns.
-template <class T>
-TW_INLINE void pack_panel_transposed(float* panel, const T* b, int64_t stride, int64_t k, int64_t n) {
-  if (n == kPanel) {
-    for (int64_t p = 0; p < k; ++p) {
-      for (int64_t j = 0; j < kPanel; ++j) panel[p * kPanel + j] = float(b[j * stride + p]);
-    }
-    return;
-  }
-  for (int64_t p = 0; p < k; ++p) {
-    for (int64_t j = 0; j < kPanel; ++j) panel[p * kPanel + j] = j < n ? float(b[j * stride + p]) : 0.0f;
-  }
+template <class E, class T>
+TW_INLINE void pack_panel(E* panel, const T* b, int64_t stride, bool transposed, int64_t k, int64_t n) {
+  transposed ? pack_panel_of<E, T>(panel, b, 1, stride, k, n) : pack_panel_of<E, T>(panel, b, stride, 1, k, n);
 }
 
 TW_SIMD_END

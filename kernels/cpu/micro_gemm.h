@@ -3,6 +3,11 @@
 // element is broadcast straight from memory (Goto & van de Geijn 2008, "Anatomy of high-performance
 // matrix multiplication", section 4, without packing since the blocks are dense already).
 #pragma once
+#if defined(TW_SIMD_BF16)
+#include <immintrin.h>
+#endif
+
+#include <bit>
 #include <cstdint>
 
 #include "kernels/cpu/vector.h"
@@ -19,22 +24,36 @@ inline constexpr int kTileRows = TW_SIMD_LEVEL == 4 ? 12 : 6;
 //   k_begin  A = scores^T: K of a row of tiles begins at the first query that sees the keys
 enum class Causal { none, columns, k_end, k_begin };
 
-template <int R, int V, bool kAdd, bool kTransA>
-TW_INLINE void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c, int64_t ldc) {
+// Elements of A and B: a float, or two bf16 that follow each other in K (the first in the low half).
+struct Bf16Pair {
+  uint32_t bits = 0;
+};
+TW_INLINE Vf multiply_add(Vf sum, float a, const float* b) { return sum + fill(a) * load(b); }
+TW_INLINE Vf multiply_add(Vf sum, Bf16Pair a, const Bf16Pair* b) {
+  Vu pairs;
+  std::memcpy(&pairs, b, sizeof pairs);
+#if defined(TW_SIMD_BF16)
+  return (Vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(Vu{} + a.bits), (__m512bh)pairs);
+#else
+  const Vu high = Vu{} + 0xffff0000u;
+  sum += (Vf)((pairs & high)) * fill(std::bit_cast<float>(a.bits & 0xffff0000u));
+  return sum + (Vf)(pairs << 16) * fill(std::bit_cast<float>(a.bits << 16));
+#endif
+}
+
+template <int R, int V, bool kAdd, bool kTransA, class E>
+TW_INLINE void gemm_tile(int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c, int64_t ldc) {
   Vf sum[R][V] = {};
   if (kAdd) {  // C may be far away; it is added last
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) __builtin_prefetch(c + r * ldc, 1);
   }
   for (int64_t p = 0; p < k; ++p) {
-    Vf row[V];
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) row[v] = load(b + p * ldb + v * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const Vf x = fill(kTransA ? a[p * lda + r] : a[r * lda + p]);
+      const E x = kTransA ? a[p * lda + r] : a[r * lda + p];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sum[r][v] += x * row[v];
+      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(sum[r][v], x, b + p * ldb + v * kLanes);
     }
   }
 #pragma GCC unroll 16
@@ -47,9 +66,9 @@ TW_INLINE void gemm_tile(int64_t k, const float* a, int64_t lda, const float* b,
   }
 }
 
-template <int V, bool kAdd, bool kTransA, Causal kCausal>
-void gemm_columns(int64_t m, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                  int64_t ldc, int64_t shift, int64_t j) {
+template <int V, bool kAdd, bool kTransA, Causal kCausal, class E>
+void gemm_columns(int64_t m, int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c, int64_t ldc,
+                  int64_t shift, int64_t j) {
   int64_t i = 0;
   if (kCausal == Causal::columns && j > shift) i = (j - shift) / kTileRows * kTileRows;
   while (i < m) {
@@ -58,8 +77,8 @@ void gemm_columns(int64_t m, int64_t k, const float* a, int64_t lda, const float
     int64_t begin = 0, end = k;
     if (kCausal == Causal::k_end && i + rows + shift < k) end = i + rows + shift > 0 ? i + rows + shift : 0;
     if (kCausal == Causal::k_begin && i > shift) begin = i - shift < k ? i - shift : k;
-    const float* at = a + (kTransA ? i + begin * lda : i * lda + begin);
-    const float* bt = b + begin * ldb;
+    const E* at = a + (kTransA ? i + begin * lda : i * lda + begin);
+    const E* bt = b + begin * ldb;
     float* ct = c + i * ldc;
     switch (rows) {
       case kTileRows: gemm_tile<kTileRows, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc); break;

@@ -31,6 +31,14 @@ SimdLevel best_simd_level() noexcept {
   return best;
 }
 SimdLevel simd_level() noexcept { return level(); }
+bool has_bf16_products() noexcept {
+#if defined(__x86_64__)
+  static const bool supported = (__builtin_cpu_init(), __builtin_cpu_supports("avx512bf16"));
+  return supported && level() == SimdLevel::v4;
+#else
+  return false;
+#endif
+}
 void limit_simd_level(SimdLevel wanted) noexcept { level() = std::min(wanted, best_simd_level()); }
 
 }  // namespace tw::cpu

@@ -25,6 +25,8 @@ enum class SimdLevel { v1 = 1, v3 = 3, v4 = 4 };
 // The level in use: the best this CPU has, or less after limit_simd_level.
 SimdLevel simd_level() noexcept;
 SimdLevel best_simd_level() noexcept;
+// Whether the level in use is v4 and the CPU multiplies pairs of bf16 (AVX512_BF16).
+bool has_bf16_products() noexcept;
 // Tests force a lower level; a level above the CPU's is lowered to it. Not while ops run.
 void limit_simd_level(SimdLevel level) noexcept;
 
@@ -34,7 +36,11 @@ void limit_simd_level(SimdLevel level) noexcept;
 #define TW_SIMD_LEVEL 1
 #endif
 
-#if TW_SIMD_LEVEL == 4
+#if TW_SIMD_LEVEL == 4 && defined(TW_SIMD_BF16)  // the matrix product alone, see matmul_gemm.cpp
+#define TW_SIMD_NAMESPACE v4_bf16
+#define TW_SIMD_TARGET                                                                                         \
+  _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16\")")
+#elif TW_SIMD_LEVEL == 4
 #define TW_SIMD_NAMESPACE v4
 #define TW_SIMD_TARGET \
   _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl\")")
