@@ -47,8 +47,9 @@ void attention_decode(const AttentionDecode& op, const Stream& stream) {
   check_view("attention_decode", "k_cache", op.k_cache, {B, op.kv_heads, T_max, D}, op.qkv.dtype);
   check_view("attention_decode", "v_cache", op.v_cache, {B, op.kv_heads, T_max, D}, op.qkv.dtype);
   check_view("attention_decode", "out", op.out, {B, T_new, op.heads, D}, op.qkv.dtype);
-  TW_CHECK(op.past >= 0 && op.past + T_new <= T_max, bug, "[attention_decode] past {} + {} new tokens exceed the cache of {}",
-           op.past, T_new, T_max);
+  TW_CHECK(op.past >= 0 && op.past + T_new <= T_max, bug,
+           "[attention_decode] past {} + {} new tokens exceed the cache of {}", op.past, T_new,
+           T_max);
   if (B == 0 || T_new == 0) return;
   TW_DISPATCH(attention_decode, op, stream);
 }

@@ -16,11 +16,12 @@ void matmul(const MatMul& op, const Stream& stream) {
   check_view("matmul", "b", op.b, op.transpose_b ? Shape{N, K} : Shape{K, N}, op.a.dtype);
   check_view("matmul", "out", op.out, {M, N}, op.out.dtype);
   if (op.bias) {
-    if (op.bias.dtype != op.a.dtype) check_dtype("matmul", "bias", op.bias, {DType::fp32, op.a.dtype});
+    if (op.bias.dtype != op.a.dtype)
+      check_dtype("matmul", "bias", op.bias, {DType::fp32, op.a.dtype});
     check_view("matmul", "bias", op.bias, {N}, op.bias.dtype);
   }
-  TW_CHECK(!op.accumulate || op.out.dtype == DType::fp32, bug, "[matmul] accumulate wants out fp32, got {}",
-           name_of(op.out.dtype));
+  TW_CHECK(!op.accumulate || op.out.dtype == DType::fp32, bug,
+           "[matmul] accumulate wants out fp32, got {}", name_of(op.out.dtype));
   if (M == 0 || N == 0) return;
   TW_DISPATCH(matmul, op, stream);
 }

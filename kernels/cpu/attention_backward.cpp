@@ -1,5 +1,6 @@
 // Backward of causal attention: probabilities are recomputed from lse, block by block.
-// Dao 2023, arXiv:2307.08691, algorithm 2. With P = exp(scale q.k - lse), delta = rowsum(dout * out):
+// Dao 2023, arXiv:2307.08691, algorithm 2.
+// With P = exp(scale q.k - lse), delta = rowsum(dout * out):
 //   dV = P^T dout,  dS = scale P * (dout V^T - delta),  dQ = dS K,  dK = dS^T Q
 #include <algorithm>
 
@@ -24,8 +25,9 @@ struct Workplace {
   }
   Workplace(float* m, int64_t rows, int64_t D, int64_t Dp) {
     float** fields[] = {&q, &dout, &dq, &dk, &dv, &delta, &k, &kt, &vt, &p, &ds};
-    const int64_t sizes[] = {rows * Dp,   rows * Dp,  rows * Dp,  rows * Dp,       rows * Dp,      rows,
-                             kBlock * Dp, kBlock * D, kBlock * D, kBlock * kBlock, kBlock * kBlock};
+    const int64_t sizes[] = {rows * Dp,      rows * Dp,   rows * Dp,  rows * Dp,  rows * Dp,
+                             rows,           kBlock * Dp, kBlock * D, kBlock * D, kBlock * kBlock,
+                             kBlock * kBlock};
     for (int i = 0; i < 11; ++i) *fields[i] = m, m += sizes[i];
   }
 };
@@ -38,7 +40,8 @@ TW_INLINE void probabilities(float* p, int64_t visible, int64_t width, float sca
     store(p + j, lane_numbers() < fill(float(visible - j)) ? x : Vf{});
   }
 }
-TW_INLINE void score_gradient(float* ds, const float* p, int64_t visible, int64_t width, float scale, float delta) {
+TW_INLINE void score_gradient(float* ds, const float* p, int64_t visible, int64_t width,
+                              float scale, float delta) {
   for (int64_t j = 0; j < width; j += kLanes) {
     const Vf x = load(p + j) * (load(ds + j) - delta) * scale;
     store(ds + j, lane_numbers() < fill(float(visible - j)) ? x : Vf{});
@@ -47,8 +50,8 @@ TW_INLINE void score_gradient(float* ds, const float* p, int64_t visible, int64_
 
 // One pair of blocks: m queries from row t, n keys.
 template <Causal kScores, Causal kRows, Causal kColumns>
-void backward_pair(const Workplace& w, int64_t t, int64_t u, int64_t m, int64_t n, int64_t D, int64_t Dp, float scale,
-                   const float* lse) {
+void backward_pair(const Workplace& w, int64_t t, int64_t u, int64_t m, int64_t n, int64_t D,
+                   int64_t Dp, float scale, const float* lse) {
   const int64_t width = round_up(n, kLanes);
   const bool diagonal = kScores != Causal::none;
   const float *q = w.q + t * Dp, *dout = w.dout + t * Dp;
@@ -59,8 +62,8 @@ void backward_pair(const Workplace& w, int64_t t, int64_t u, int64_t m, int64_t 
   gemm_block<true, true, kColumns>(n, Dp, m, w.p, kBlock, dout, Dp, w.dv + u * Dp, Dp, 0);
   gemm_block<false, false, kScores>(m, width, D, dout, Dp, w.vt, kBlock, w.ds, kBlock, 0);
   for (int64_t i = 0; i < m; ++i) {
-    score_gradient(w.ds + i * kBlock, w.p + i * kBlock, diagonal ? std::min(i + 1, n) : n, width, scale,
-                   w.delta[t + i]);
+    score_gradient(w.ds + i * kBlock, w.p + i * kBlock, diagonal ? std::min(i + 1, n) : n, width,
+                   scale, w.delta[t + i]);
   }
   gemm_block<true, true, kColumns>(n, Dp, m, w.ds, kBlock, q, Dp, w.dk + u * Dp, Dp, 0);
   gemm_block<true, false, kRows>(m, Dp, n, w.ds, kBlock, w.k, Dp, w.dq + t * Dp, Dp, 0);
@@ -68,11 +71,12 @@ void backward_pair(const Workplace& w, int64_t t, int64_t u, int64_t m, int64_t 
 
 template <class T>
 void backward(const AttentionBackward& op, const Stream& stream) {
-  const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
+  const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads,
+                KV = op.kv_heads;
   const int64_t group = H / KV, stride = (H + 2 * KV) * D, Dp = round_up(D, kLanes);
   const int64_t blocks = (length + kBlock - 1) / kBlock;
-  // An item is one (b, kv head) with every `parts`-th key block; with several parts each has its own
-  // dq, and these are added in order afterwards.
+  // An item is one (b, kv head) with every `parts`-th key block; with several parts each has its
+  // own dq, and these are added in order afterwards.
   const int64_t parts = std::clamp<int64_t>((16 + B * KV - 1) / (B * KV), 1, blocks);
   const T *qkv = op.qkv.as<T>(), *out = op.out.as<T>(), *dout = op.dout.as<T>();
   const float* all_lse = op.lse.as<float>();
@@ -80,11 +84,12 @@ void backward(const AttentionBackward& op, const Stream& stream) {
   ThreadTeam& team = stream.team();
   const int64_t head_floats = length * Dp;
   float* partial = parts == 1 ? nullptr
-                              : static_cast<float*>(team.workspace(size_t(parts * B * H * head_floats) * sizeof(float)));
+                              : static_cast<float*>(team.workspace(
+                                    size_t(parts * B * H * head_floats) * sizeof(float)));
   team.run(B * KV * parts, [&](int64_t item, int thread) {
     const int64_t part = item / (B * KV), b = item % (B * KV) / KV, kv = item % KV;
-    const Workplace w(static_cast<float*>(
-                          team.scratch(thread, size_t(Workplace::floats(length, D, Dp)) * sizeof(float))),
+    const Workplace w(static_cast<float*>(team.scratch(
+                          thread, size_t(Workplace::floats(length, D, Dp)) * sizeof(float))),
                       length, D, Dp);
     const T *row = qkv + b * length * stride, *k = row + (H + kv) * D, *v = k + KV * D;
     T *drow = dqkv + b * length * stride, *dk = drow + (H + kv) * D, *dv = dk + KV * D;
@@ -113,10 +118,11 @@ void backward(const AttentionBackward& op, const Stream& stream) {
           std::fill_n(w.dk + u * Dp, n * Dp, 0.0f);
           std::fill_n(w.dv + u * Dp, n * Dp, 0.0f);
         }
-        backward_pair<Causal::columns, Causal::k_end, Causal::k_begin>(w, u, u, n, n, D, Dp, op.scale, lse);
+        backward_pair<Causal::columns, Causal::k_end, Causal::k_begin>(w, u, u, n, n, D, Dp,
+                                                                       op.scale, lse);
         for (int64_t t = u + kBlock; t < length; t += kBlock) {
-          backward_pair<Causal::none, Causal::none, Causal::none>(w, t, u, std::min(kBlock, length - t), n, D, Dp,
-                                                                  op.scale, lse);
+          backward_pair<Causal::none, Causal::none, Causal::none>(
+              w, t, u, std::min(kBlock, length - t), n, D, Dp, op.scale, lse);
         }
         if (h == (kv + 1) * group - 1) {
           store_rows(dk + u * stride, stride, w.dk + u * Dp, Dp, n, D);

@@ -13,10 +13,12 @@ TW_INLINE int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / un
 
 // dst (n, ld) = scale * src (n rows of D, `stride` apart), zeros in columns D..ld.
 template <class T>
-void load_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D, float scale = 1) {
+void load_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D,
+               float scale = 1) {
   for (int64_t i = 0; i < n; ++i) {
     int64_t d = 0;
-    for (; d + kLanes <= D; d += kLanes) store(dst + i * ld + d, load(src + i * stride + d) * scale);
+    for (; d + kLanes <= D; d += kLanes)
+      store(dst + i * ld + d, load(src + i * stride + d) * scale);
     for (; d < D; ++d) dst[i * ld + d] = float(src[i * stride + d]) * scale;
     for (; d < ld; ++d) dst[i * ld + d] = 0;
   }
@@ -31,7 +33,8 @@ void load_transposed(float* dst, int64_t ld, const T* src, int64_t stride, int64
       if (j0 + kLanes <= n) {
         for (int j = 0; j < kLanes; ++j) row[j] = float(src[(j0 + j) * stride + d]);
       } else {
-        for (int j = 0; j < kLanes; ++j) row[j] = j0 + j < n ? float(src[(j0 + j) * stride + d]) : 0.0f;
+        for (int j = 0; j < kLanes; ++j)
+          row[j] = j0 + j < n ? float(src[(j0 + j) * stride + d]) : 0.0f;
       }
     }
   }
@@ -39,10 +42,12 @@ void load_transposed(float* dst, int64_t ld, const T* src, int64_t stride, int64
 
 // dst (n rows of D, `stride` apart) = scale * src (n, ld), rounded to T.
 template <class T>
-void store_rows(T* dst, int64_t stride, const float* src, int64_t ld, int64_t n, int64_t D, float scale = 1) {
+void store_rows(T* dst, int64_t stride, const float* src, int64_t ld, int64_t n, int64_t D,
+                float scale = 1) {
   for (int64_t i = 0; i < n; ++i) {
     int64_t d = 0;
-    for (; d + kLanes <= D; d += kLanes) store(dst + i * stride + d, load(src + i * ld + d) * scale);
+    for (; d + kLanes <= D; d += kLanes)
+      store(dst + i * stride + d, load(src + i * ld + d) * scale);
     for (; d < D; ++d) dst[i * stride + d] = T(src[i * ld + d] * scale);
   }
 }

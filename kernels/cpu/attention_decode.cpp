@@ -7,8 +7,8 @@ namespace {
 
 // Few query rows against a long cache are bound by memory: keys and values are read once, in chunks
 // that stay in the first-level cache while every row of the group uses them.
-constexpr int64_t kFewRows = 8;      // rows of one kv head up to which this way is taken
-constexpr int64_t kPartLength = 256; // cached positions of one item, where items are few
+constexpr int64_t kFewRows = 8;       // rows of one kv head up to which this way is taken
+constexpr int64_t kPartLength = 256;  // cached positions of one item, where items are few
 
 // What one item leaves of one row: running maximum, sum, and unnormalised output.
 struct Partial {
@@ -35,11 +35,11 @@ TW_INLINE void add_scaled(float* y, const float* x, float p, int64_t Dp) {
 
 // Rows r of q (dense, Dp) at positions[r] against cache rows [begin, end).
 template <class T>
-void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k, const T* v, int64_t begin,
-              int64_t end, int64_t D, Partial partial, float* scratch) {
+void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k, const T* v,
+              int64_t begin, int64_t end, int64_t D, Partial partial, float* scratch) {
   const int64_t Dp = round_up(D, kLanes);
-  float* block = scratch;                    // (kKeyBlock, Dp)
-  float* scores = block + kKeyBlock * Dp;    // (rows, kKeyBlock)
+  float* block = scratch;                  // (kKeyBlock, Dp)
+  float* scores = block + kKeyBlock * Dp;  // (rows, kKeyBlock)
   std::fill_n(partial.largest, rows, -HUGE_VALF);
   std::fill_n(partial.total, rows, 0.0f);
   std::fill_n(partial.result, rows * Dp, 0.0f);
@@ -47,7 +47,8 @@ void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k
     const int64_t keys = std::min(kKeyBlock, end - u), width = round_up(keys, kLanes);
     load_rows(block, Dp, k + u * D, D, keys, D);
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < keys; ++j) scores[r * kKeyBlock + j] = dot(q + r * Dp, block + j * Dp, D);
+      for (int64_t j = 0; j < keys; ++j)
+        scores[r * kKeyBlock + j] = dot(q + r * Dp, block + j * Dp, D);
       const int64_t visible = std::clamp<int64_t>(positions[r] + 1 - u, 0, keys);
       float* s = scores + r * kKeyBlock;
       if (visible == 0) {
@@ -62,7 +63,8 @@ void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k
     load_rows(block, Dp, v + u * D, D, keys, D);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t j = 0; j < keys; ++j) {
-        if (u + j <= positions[r]) add_scaled(partial.result + r * Dp, block + j * Dp, scores[r * kKeyBlock + j], Dp);
+        if (u + j <= positions[r])
+          add_scaled(partial.result + r * Dp, block + j * Dp, scores[r * kKeyBlock + j], Dp);
       }
     }
   }
@@ -70,15 +72,18 @@ void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k
 
 template <class T>
 void decode_few(const AttentionDecode& op, const Stream& stream) {
-  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
-  const int64_t group = H / KV, rows = group * fresh, length = op.past + fresh, Dp = round_up(D, kLanes);
+  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads,
+                KV = op.kv_heads;
+  const int64_t group = H / KV, rows = group * fresh, length = op.past + fresh,
+                Dp = round_up(D, kLanes);
   const int64_t row_floats = Dp + 2, stride = (H + 2 * KV) * D, T_max = op.k_cache.dim(2);
   const int64_t parts = B * KV >= 16 ? 1 : (length + kPartLength - 1) / kPartLength;
   const int64_t part_length = (length + parts - 1) / parts;
   const T *qkv = op.qkv.as<T>(), *k_cache = op.k_cache.as<T>(), *v_cache = op.v_cache.as<T>();
   T* out = op.out.as<T>();
   ThreadTeam& team = stream.team();
-  float* partials = static_cast<float*>(team.workspace(size_t(B * KV * parts * rows * row_floats) * sizeof(float)));
+  float* partials = static_cast<float*>(
+      team.workspace(size_t(B * KV * parts * rows * row_floats) * sizeof(float)));
   const auto partial = [&](int64_t item) {
     float* p = partials + item * rows * row_floats;
     return Partial{p, p + rows, p + 2 * rows};
@@ -109,7 +114,8 @@ void decode_few(const AttentionDecode& op, const Stream& stream) {
         const float next = std::max(largest, more.largest[r]);
         const float keep = exp(fill(largest - next))[0], add = exp(fill(more.largest[r] - next))[0];
         total = total * keep + more.total[r] * add;
-        for (int64_t d = 0; d < Dp; ++d) result[d] = result[d] * keep + more.result[r * Dp + d] * add;
+        for (int64_t d = 0; d < Dp; ++d)
+          result[d] = result[d] * keep + more.result[r * Dp + d] * add;
         largest = next;
       }
       const int64_t b = bkv / KV, i = r / group, h = bkv % KV * group + r % group;
@@ -121,17 +127,19 @@ void decode_few(const AttentionDecode& op, const Stream& stream) {
 // Many new tokens (a prompt): the blocks of the forward pass, the cache laid out once an item.
 template <class T>
 void decode_many(const AttentionDecode& op, const Stream& stream) {
-  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
+  const int64_t B = op.qkv.dim(0), fresh = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads,
+                KV = op.kv_heads;
   const int64_t group = H / KV, stride = (H + 2 * KV) * D, T_max = op.k_cache.dim(2);
   const int64_t blocks = (fresh + kQueryBlock - 1) / kQueryBlock, length = op.past + fresh;
   const int64_t parts = std::clamp<int64_t>((16 + B * KV - 1) / (B * KV), 1, blocks);
   const T *qkv = op.qkv.as<T>(), *k_cache = op.k_cache.as<T>(), *v_cache = op.v_cache.as<T>();
   T* out = op.out.as<T>();
   stream.team().run(B * KV * parts, [&](int64_t item, int thread) {
-    const int64_t part = parts - 1 - item / (B * KV), bkv = item % (B * KV), b = bkv / KV, kv = bkv % KV;
+    const int64_t part = parts - 1 - item / (B * KV), bkv = item % (B * KV), b = bkv / KV,
+                  kv = bkv % KV;
     const int64_t kv_floats = KeyValueBlocks::floats(length, D);
-    float* memory =
-        static_cast<float*>(stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
+    float* memory = static_cast<float*>(
+        stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
     KeyValueBlocks key_values(memory, length, D);
     int64_t last = part;
     while (last + parts < blocks) last += parts;
@@ -140,8 +148,9 @@ void decode_many(const AttentionDecode& op, const Stream& stream) {
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       for (int64_t block = part; block < blocks; block += parts) {
         const int64_t t = block * kQueryBlock, m = std::min(kQueryBlock, fresh - t);
-        attend_block(qkv + (b * fresh + t) * stride + h * D, stride, m, op.past + t, key_values, op.scale,
-                     out + ((b * fresh + t) * H + h) * D, H * D, nullptr, memory + kv_floats);
+        attend_block(qkv + (b * fresh + t) * stride + h * D, stride, m, op.past + t, key_values,
+                     op.scale, out + ((b * fresh + t) * H + h) * D, H * D, nullptr,
+                     memory + kv_floats);
       }
     }
   });
@@ -149,7 +158,8 @@ void decode_many(const AttentionDecode& op, const Stream& stream) {
 
 template <class T>
 void decode(const AttentionDecode& op, const Stream& stream) {
-  op.qkv.dim(1) * (op.heads / op.kv_heads) <= kFewRows ? decode_few<T>(op, stream) : decode_many<T>(op, stream);
+  op.qkv.dim(1) * (op.heads / op.kv_heads) <= kFewRows ? decode_few<T>(op, stream)
+                                                       : decode_many<T>(op, stream);
 }
 
 }  // namespace

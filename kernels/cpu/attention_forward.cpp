@@ -8,8 +8,10 @@ namespace {
 
 template <class T>
 void forward(const AttentionForward& op, const Stream& stream) {
-  const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads, KV = op.kv_heads;
-  const int64_t group = H / KV, stride = (H + 2 * KV) * D, blocks = (length + kQueryBlock - 1) / kQueryBlock;
+  const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads,
+                KV = op.kv_heads;
+  const int64_t group = H / KV, stride = (H + 2 * KV) * D,
+                blocks = (length + kQueryBlock - 1) / kQueryBlock;
   // An item is one (b, kv head) with every `parts`-th query block: enough items for many threads,
   // few enough that laying out the keys again for each part costs little.
   const int64_t parts = std::clamp<int64_t>((16 + B * KV - 1) / (B * KV), 1, blocks);
@@ -20,8 +22,8 @@ void forward(const AttentionForward& op, const Stream& stream) {
     // Long items first.
     const int64_t part = parts - 1 - item / (B * KV), b = item % (B * KV) / KV, kv = item % KV;
     const int64_t kv_floats = KeyValueBlocks::floats(length, D);
-    float* memory =
-        static_cast<float*>(stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
+    float* memory = static_cast<float*>(
+        stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
     const T* row = qkv + b * length * stride;
     KeyValueBlocks key_values(memory, length, D);
     int64_t last = part;
@@ -31,8 +33,9 @@ void forward(const AttentionForward& op, const Stream& stream) {
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       for (int64_t block = part; block < blocks; block += parts) {
         const int64_t t = block * kQueryBlock, m = std::min(kQueryBlock, length - t);
-        attend_block(row + t * stride + h * D, stride, m, t, key_values, op.scale, out + ((b * length + t) * H + h) * D,
-                     H * D, lse + (b * H + h) * length + t, memory + kv_floats);
+        attend_block(row + t * stride + h * D, stride, m, t, key_values, op.scale,
+                     out + ((b * length + t) * H + h) * D, H * D, lse + (b * H + h) * length + t,
+                     memory + kv_floats);
       }
     }
   });

@@ -8,7 +8,8 @@
 
 TW_SIMD_BEGIN
 
-// Keys and values of one head as fp32: per block of kKeyBlock keys, K^T (D, kKeyBlock) and V (kKeyBlock, Dp).
+// Keys and values of one head as fp32: per block of kKeyBlock keys, K^T (D, kKeyBlock) and V
+// (kKeyBlock, Dp).
 struct KeyValueBlocks {
   float* keys;
   float* values;
@@ -17,7 +18,10 @@ struct KeyValueBlocks {
     return round_up(length, kKeyBlock) * (D + round_up(D, kLanes));
   }
   KeyValueBlocks(float* memory, int64_t length, int64_t D)
-      : keys(memory), values(memory + round_up(length, kKeyBlock) * D), D(D), Dp(round_up(D, kLanes)) {}
+      : keys(memory),
+        values(memory + round_up(length, kKeyBlock) * D),
+        D(D),
+        Dp(round_up(D, kLanes)) {}
   template <class T>
   void fill_from(const T* k, const T* v, int64_t stride, int64_t length) {
     for (int64_t u = 0; u < length; u += kKeyBlock) {
@@ -29,11 +33,14 @@ struct KeyValueBlocks {
 };
 
 // Scratch of attend_block in floats.
-TW_INLINE int64_t attend_floats(int64_t D) { return kQueryBlock * (kKeyBlock + 2 * round_up(D, kLanes) + 2); }
+TW_INLINE int64_t attend_floats(int64_t D) {
+  return kQueryBlock * (kKeyBlock + 2 * round_up(D, kLanes) + 2);
+}
 
 // Turns one row of scores into exp(s - max), zero beyond `visible`, and updates the running maximum
 // and sum; returns the factor for what was summed before.
-TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& largest, float& total) {
+TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& largest,
+                            float& total) {
   const int64_t whole = visible / kLanes * kLanes;
   // A choice and not an addition: hidden lanes may hold NaN.
   const auto seen = lane_numbers() < fill(float(visible - whole));
@@ -64,8 +71,8 @@ TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& lar
 // Rows [0, m) of q (`stride` apart); row i stands at `position` + i and sees keys up to there.
 // Writes out rows (`out_stride` apart) and, where wanted, lse[i].
 template <class T>
-void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const KeyValueBlocks& kv, float scale,
-                  T* out, int64_t out_stride, float* lse, float* scratch) {
+void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const KeyValueBlocks& kv,
+                  float scale, T* out, int64_t out_stride, float* lse, float* scratch) {
   const int64_t D = kv.D, Dp = kv.Dp;
   float* query = scratch;
   float* result = query + kQueryBlock * Dp;
@@ -78,13 +85,16 @@ void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const
   std::fill_n(total, m, 0.0f);
   const int64_t length = position + m;  // keys the last row sees
   for (int64_t u = 0; u < length; u += kKeyBlock) {
-    const int64_t keys = std::min(kKeyBlock, length - u), width = round_up(keys, kLanes), shift = position - u;
+    const int64_t keys = std::min(kKeyBlock, length - u), width = round_up(keys, kLanes),
+                  shift = position - u;
     const bool diagonal = shift + 1 < keys;
     const float *kt = kv.keys + u * D, *v = kv.values + u * Dp;
     if (diagonal) {
-      gemm_block<false, false, Causal::columns>(m, width, D, query, Dp, kt, kKeyBlock, scores, kKeyBlock, shift);
+      gemm_block<false, false, Causal::columns>(m, width, D, query, Dp, kt, kKeyBlock, scores,
+                                                kKeyBlock, shift);
     } else {
-      gemm_block<false, false, Causal::none>(m, width, D, query, Dp, kt, kKeyBlock, scores, kKeyBlock, 0);
+      gemm_block<false, false, Causal::none>(m, width, D, query, Dp, kt, kKeyBlock, scores,
+                                             kKeyBlock, 0);
     }
     for (int64_t i = 0; i < m; ++i) {
       const int64_t visible = std::clamp<int64_t>(i + shift + 1, 0, keys);
@@ -92,11 +102,14 @@ void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const
         std::fill_n(scores + i * kKeyBlock, width, 0.0f);
         continue;
       }
-      const float factor = softmax_row(scores + i * kKeyBlock, visible, width, largest[i], total[i]);
-      for (int64_t d = 0; d < Dp; d += kLanes) store(result + i * Dp + d, load(result + i * Dp + d) * factor);
+      const float factor =
+          softmax_row(scores + i * kKeyBlock, visible, width, largest[i], total[i]);
+      for (int64_t d = 0; d < Dp; d += kLanes)
+        store(result + i * Dp + d, load(result + i * Dp + d) * factor);
     }
     if (diagonal) {
-      gemm_block<true, false, Causal::k_end>(m, Dp, keys, scores, kKeyBlock, v, Dp, result, Dp, shift);
+      gemm_block<true, false, Causal::k_end>(m, Dp, keys, scores, kKeyBlock, v, Dp, result, Dp,
+                                             shift);
     } else {
       gemm_block<true, false, Causal::none>(m, Dp, keys, scores, kKeyBlock, v, Dp, result, Dp, 0);
     }

@@ -1,8 +1,8 @@
 #include "kernels/cpu/matmul.h"
 
-#include <cblas.h>
-
 #include <algorithm>
+
+#include <cblas.h>
 
 #include "kernels/cpu/simd.h"
 #include "src/core/thread_team.h"
@@ -23,7 +23,9 @@ struct Tiles {
 Tiles tiles_of(int64_t M, int64_t N) {
   constexpr int64_t kLargest = 512, kWanted = 8, kSmallestArea = 128 * 128, kUnit = 16;
   int64_t parts_m = ceil_div(M, kLargest), parts_n = ceil_div(N, kLargest);
-  const auto size = [](int64_t whole, int64_t parts) { return ceil_div(ceil_div(whole, parts), kUnit) * kUnit; };
+  const auto size = [](int64_t whole, int64_t parts) {
+    return ceil_div(ceil_div(whole, parts), kUnit) * kUnit;
+  };
   while (parts_m * parts_n < kWanted && size(M, parts_m) * size(N, parts_n) >= 2 * kSmallestArea) {
     int64_t& parts = size(M, parts_m) > size(N, parts_n) ? parts_m : parts_n;
     parts *= 2;
@@ -68,8 +70,9 @@ void matmul_library(const MatMul& op, const Stream& stream) {
     const int64_t ldc = direct ? N : n;
     if (op.bias || K == 0) start_from_bias(op, c, ldc, n0, m, n);
     if (K > 0) {
-      cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans, op.transpose_b ? CblasTrans : CblasNoTrans,
-                  int(m), int(n), int(K), 1, op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
+      cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans,
+                  op.transpose_b ? CblasTrans : CblasNoTrans, int(m), int(n), int(K), 1,
+                  op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
                   op.transpose_b ? b + n0 * K : b + n0, int(op.transpose_b ? K : N),
                   op.bias || op.accumulate ? 1.0f : 0.0f, c, int(ldc));
     }

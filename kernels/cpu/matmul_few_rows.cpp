@@ -40,9 +40,10 @@ void rows(const MatMul& op, const float* x, int64_t ldx, int64_t n) {
   float result[M][R];
   dots<M, R, T>(x, ldx, static_cast<const T*>(op.b.data) + n * K, K, result);
   for (int r = 0; r < R; ++r) {
-    const float bias = !op.bias                        ? 0.0f
-                       : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n + r]
-                                                      : float(static_cast<const bf16*>(op.bias.data)[n + r]);
+    const float bias = !op.bias ? 0.0f
+                       : op.bias.dtype == DType::fp32
+                           ? static_cast<const float*>(op.bias.data)[n + r]
+                           : float(static_cast<const bf16*>(op.bias.data)[n + r]);
     for (int m = 0; m < M; ++m) {
       const float y = result[m][r] + bias;
       if (op.out.dtype == DType::bf16) {
@@ -71,20 +72,29 @@ void few_rows(const MatMul& op, const Stream& stream) {
   float* x = static_cast<float*>(stream.team().workspace(size_t(M * ldx) * sizeof(float)));
   const T* a = op.a.as<T>();
   for (int64_t m = 0; m < M; ++m) {
-    for (int64_t k = 0; k < K; ++k) x[m * ldx + k] = float(op.transpose_a ? a[k * M + m] : a[m * K + k]);
+    for (int64_t k = 0; k < K; ++k)
+      x[m * ldx + k] = float(op.transpose_a ? a[k * M + m] : a[m * K + k]);
   }
   // Items of about 64k weights.
   const int64_t grain = std::max<int64_t>(8, 65536 / K / 8 * 8);
   parallel_blocks(stream, N, grain, [&](int64_t begin, int64_t end, int) {
     switch (M) {
-      case 1: return range<1, T>(op, x, ldx, begin, end);
-      case 2: return range<2, T>(op, x, ldx, begin, end);
-      case 3: return range<3, T>(op, x, ldx, begin, end);
-      case 4: return range<4, T>(op, x, ldx, begin, end);
-      case 5: return range<5, T>(op, x, ldx, begin, end);
-      case 6: return range<6, T>(op, x, ldx, begin, end);
-      case 7: return range<7, T>(op, x, ldx, begin, end);
-      default: return range<8, T>(op, x, ldx, begin, end);
+      case 1:
+        return range<1, T>(op, x, ldx, begin, end);
+      case 2:
+        return range<2, T>(op, x, ldx, begin, end);
+      case 3:
+        return range<3, T>(op, x, ldx, begin, end);
+      case 4:
+        return range<4, T>(op, x, ldx, begin, end);
+      case 5:
+        return range<5, T>(op, x, ldx, begin, end);
+      case 6:
+        return range<6, T>(op, x, ldx, begin, end);
+      case 7:
+        return range<7, T>(op, x, ldx, begin, end);
+      default:
+        return range<8, T>(op, x, ldx, begin, end);
     }
   });
 }

@@ -1,5 +1,5 @@
-// Blocked matrix product. B is packed in panels that all threads share; an item of parallel work is a
-// block of rows times a range of columns. All sizes follow from the shape, K is summed in order.
+// Blocked matrix product. B is packed in panels that all threads share; an item of parallel work is
+// a block of rows times a range of columns. All sizes follow from the shape, K is summed in order.
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/matmul_blocks.h"
 #include "src/core/thread_team.h"
@@ -7,9 +7,11 @@
 TW_SIMD_BEGIN
 namespace {
 
-constexpr int64_t kPackedFloats = int64_t(2) << 20;  // packed part of B: stays in the last-level cache
-constexpr int64_t kMaxDepth = 4096;                  // K packed at once
-constexpr int64_t kBlockLength = kDepth + 16;        // row length of a block of A: not a power of two, for the caches
+constexpr int64_t kPackedFloats = int64_t(2)
+                                  << 20;  // packed part of B: stays in the last-level cache
+constexpr int64_t kMaxDepth = 4096;       // K packed at once
+constexpr int64_t kBlockLength =
+    kDepth + 16;  // row length of a block of A: not a power of two, for the caches
 
 // One product, seen as fp32 or bf16.
 template <class T>
@@ -17,12 +19,14 @@ struct Product {
   const T *a, *b;
   int64_t M, N, K, lda, ldb;
   bool transpose_a, transpose_b, accumulate;
-  float* out;          // or
+  float* out;  // or
   bf16* narrow_out;
-  const float* bias;   // or
+  const float* bias;  // or
   const bf16* narrow_bias;
 
-  float bias_of(int64_t n) const { return bias ? bias[n] : narrow_bias ? float(narrow_bias[n]) : 0.0f; }
+  float bias_of(int64_t n) const {
+    return bias ? bias[n] : narrow_bias ? float(narrow_bias[n]) : 0.0f;
+  }
 };
 
 // A part of B that is packed at once: columns [n0, n0 + n), rows [k0, k0 + k), as elements E.
@@ -35,17 +39,20 @@ struct Part {
   // Panel j of depth block d; a depth block is contiguous.
   template <class Element>
   Element* panel(Element* packed, int64_t d, int64_t j) const {
-    return packed + d * kDepth * panels() * kPanel + j * ceil_div(std::min(kBlock, k - d * kBlock), kUnit<E>) * kPanel;
+    return packed + d * kDepth * panels() * kPanel +
+           j * ceil_div(std::min(kBlock, k - d * kBlock), kUnit<E>) * kPanel;
   }
 };
 
 template <class E, class T>
 void pack(const Product<T>& p, const Part<E>& part, E* packed, const Stream& stream) {
   // Items of about 64k elements.
-  const int64_t panels = part.panels(), grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(part.k, 1)));
+  const int64_t panels = part.panels(),
+                grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(part.k, 1)));
   parallel_blocks(stream, panels, grain, [&](int64_t begin, int64_t end, int) {
     for (int64_t d = 0; d < part.depths(); ++d) {
-      const int64_t k0 = part.k0 + d * part.kBlock, k = std::min(part.kBlock, part.k - d * part.kBlock);
+      const int64_t k0 = part.k0 + d * part.kBlock,
+                    k = std::min(part.kBlock, part.k - d * part.kBlock);
       for (int64_t j = begin; j < end; ++j) {
         const int64_t n0 = part.n0 + j * kPanel, n = std::min(kPanel, part.n - j * kPanel);
         const T* b = p.transpose_b ? p.b + n0 * p.ldb + k0 : p.b + k0 * p.ldb + n0;
@@ -57,22 +64,26 @@ void pack(const Product<T>& p, const Part<E>& part, E* packed, const Stream& str
 
 // C (m, kPanel) of a block of A: dense rows, or strips where A is transposed.
 template <bool kAdd, class E>
-TW_INLINE void multiply_panel(bool strips, int64_t m, int64_t k, const E* a, const E* panel, float* c, int64_t ldc) {
-  if (!strips) return gemm_columns<2, kAdd, false, Causal::none>(m, k, a, kBlockLength, panel, kPanel, c, ldc, 0, 0);
+TW_INLINE void multiply_panel(bool strips, int64_t m, int64_t k, const E* a, const E* panel,
+                              float* c, int64_t ldc) {
+  if (!strips)
+    return gemm_columns<2, kAdd, false, Causal::none>(m, k, a, kBlockLength, panel, kPanel, c, ldc,
+                                                      0, 0);
   for (int64_t i = 0; i < m; i += kTileRows) {
-    gemm_columns<2, kAdd, true, Causal::none>(std::min<int64_t>(kTileRows, m - i), k, a + i * k, kTileRows, panel, kPanel,
-                                              c + i * ldc, ldc, 0, 0);
+    gemm_columns<2, kAdd, true, Causal::none>(std::min<int64_t>(kTileRows, m - i), k, a + i * k,
+                                              kTileRows, panel, kPanel, c + i * ldc, ldc, 0, 0);
   }
 }
 
 // Rows [m0, m0 + m) times panels [begin, end) of the part. `sums` (m, ld_sums) are fp32 sums of the
 // columns from the first panel on; they are the output itself where that is fp32.
 template <class E, class T>
-void multiply(const Product<T>& p, const Part<E>& part, const E* packed, int64_t m0, int64_t m, int64_t begin,
-              int64_t end, float* sums, int64_t ld_sums, E* block) {
+void multiply(const Product<T>& p, const Part<E>& part, const E* packed, int64_t m0, int64_t m,
+              int64_t begin, int64_t end, float* sums, int64_t ld_sums, E* block) {
   float edge[kRows * kPanel];
   for (int64_t d = 0; d < part.depths(); ++d) {
-    const int64_t k0 = part.k0 + d * part.kBlock, k = std::min(part.kBlock, part.k - d * part.kBlock);
+    const int64_t k0 = part.k0 + d * part.kBlock,
+                  k = std::min(part.kBlock, part.k - d * part.kBlock);
     p.transpose_a ? pack_strips(block, p.a + k0 * p.lda + m0, p.lda, k, m)
                   : pack_rows(block, kBlockLength, p.a + m0 * p.lda + k0, p.lda, m, k);
     for (int64_t j = begin; j < end; ++j) {
@@ -82,14 +93,16 @@ void multiply(const Product<T>& p, const Part<E>& part, const E* packed, int64_t
       bool add = k0 > 0 || p.accumulate;
       if (c == edge && add) {
         for (int64_t i = 0; i < m; ++i) {
-          for (int64_t jj = 0; jj < kPanel; ++jj) edge[i * kPanel + jj] = jj < n ? target[i * ld_sums + jj] : 0.0f;
+          for (int64_t jj = 0; jj < kPanel; ++jj)
+            edge[i * kPanel + jj] = jj < n ? target[i * ld_sums + jj] : 0.0f;
         }
       }
       if (k0 == 0 && (p.bias || p.narrow_bias)) {
         float bias[kPanel];
         for (int64_t jj = 0; jj < kPanel; ++jj) bias[jj] = jj < n ? p.bias_of(n0 + jj) : 0.0f;
         for (int64_t i = 0; i < m; ++i) {
-          for (int64_t jj = 0; jj < kPanel; ++jj) c[i * ldc + jj] = bias[jj] + (add ? c[i * ldc + jj] : 0.0f);
+          for (int64_t jj = 0; jj < kPanel; ++jj)
+            c[i * ldc + jj] = bias[jj] + (add ? c[i * ldc + jj] : 0.0f);
         }
         add = true;
       }
@@ -110,22 +123,27 @@ template <class E, class T>
 void gemm(const Product<T>& p, const Stream& stream) {
   ThreadTeam& team = stream.team();
   const int64_t depth = std::min(p.K, kMaxDepth);
-  const int64_t width = std::max(kPanel * 4, kPackedFloats / depth / kPanel * kPanel);  // columns packed at once
+  const int64_t width =
+      std::max(kPanel * 4, kPackedFloats / depth / kPanel * kPanel);  // columns packed at once
   const int64_t packed_width = std::min(width, ceil_div(p.N, kPanel) * kPanel);
   // bf16 output of a K in several parts keeps its fp32 sums here.
   const bool keep_sums = p.narrow_out && depth < p.K;
   const int64_t sum_floats = keep_sums ? p.M * packed_width : 0;
   const int64_t packed_elements = packed_width * ceil_div(depth, 16) * 16;
-  E* packed = static_cast<E*>(team.workspace(size_t(packed_elements) * sizeof(E) + size_t(sum_floats) * sizeof(float)));
+  E* packed = static_cast<E*>(
+      team.workspace(size_t(packed_elements) * sizeof(E) + size_t(sum_floats) * sizeof(float)));
   float* all_sums = reinterpret_cast<float*>(packed + packed_elements);
   // At least 16 items, so that threads end together: shorter row blocks first, then fewer columns.
   const int64_t all_panels = ceil_div(packed_width, kPanel);
   int64_t rows = kRows, splits = 1;
   const auto row_blocks_of = [&](int64_t r) { return ceil_div(p.M, r); };
   while (row_blocks_of(rows) * splits < 16) {
-    if (rows > kTileRows * 8 && rows / 2 % kTileRows == 0) rows /= 2;
-    else if (all_panels / (splits * 2) >= 4) splits *= 2;
-    else break;
+    if (rows > kTileRows * 8 && rows / 2 % kTileRows == 0)
+      rows /= 2;
+    else if (all_panels / (splits * 2) >= 4)
+      splits *= 2;
+    else
+      break;
   }
   rows = ceil_div(ceil_div(p.M, row_blocks_of(rows)), kTileRows) * kTileRows;
   const int64_t row_blocks = row_blocks_of(rows);
@@ -140,8 +158,8 @@ void gemm(const Product<T>& p, const Stream& stream) {
         if (m <= 0 || begin >= end) return;
         const int64_t block_floats = kRows * kBlockLength, ld_tile = span * kPanel;
         static_assert(sizeof(E) == sizeof(float));
-        E* block = static_cast<E*>(
-            team.scratch(thread, size_t(block_floats + (p.narrow_out ? kRows * ld_tile : 0)) * sizeof(float)));
+        E* block = static_cast<E*>(team.scratch(
+            thread, size_t(block_floats + (p.narrow_out ? kRows * ld_tile : 0)) * sizeof(float)));
         const int64_t column = n0 + begin * kPanel;
         if (!p.narrow_out) {
           multiply(p, part, packed, m0, m, begin, end, p.out + m0 * p.N + column, p.N, block);
@@ -167,12 +185,28 @@ void gemm(const Product<T>& p, const Stream& stream) {
 template <class E, class T>
 void run(const MatMul& op, const Stream& stream) {
   const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
-  Product<T> p{op.a.as<T>(), op.b.as<T>(), M, N, K, op.transpose_a ? M : K, op.transpose_b ? K : N,
-               op.transpose_a, op.transpose_b, op.accumulate, nullptr, nullptr, nullptr, nullptr};
-  if (op.out.dtype == DType::fp32) p.out = op.out.as<float>();
-  else p.narrow_out = op.out.as<bf16>();
-  if (op.bias && op.bias.dtype == DType::fp32) p.bias = op.bias.as<float>();
-  else if (op.bias) p.narrow_bias = op.bias.as<bf16>();
+  Product<T> p{op.a.as<T>(),
+               op.b.as<T>(),
+               M,
+               N,
+               K,
+               op.transpose_a ? M : K,
+               op.transpose_b ? K : N,
+               op.transpose_a,
+               op.transpose_b,
+               op.accumulate,
+               nullptr,
+               nullptr,
+               nullptr,
+               nullptr};
+  if (op.out.dtype == DType::fp32)
+    p.out = op.out.as<float>();
+  else
+    p.narrow_out = op.out.as<bf16>();
+  if (op.bias && op.bias.dtype == DType::fp32)
+    p.bias = op.bias.as<float>();
+  else if (op.bias)
+    p.narrow_bias = op.bias.as<bf16>();
   gemm<E>(p, stream);
 }
 

@@ -1,7 +1,8 @@
 // Products of small row-major fp32 blocks that lie in the caches: C (+)= op(A) B.
-// Register tile of kTileRows x 2 vectors: every B vector loaded serves kTileRows products and every A
-// element is broadcast straight from memory (Goto & van de Geijn 2008, "Anatomy of high-performance
-// matrix multiplication", section 4, without packing since the blocks are dense already).
+// Register tile of kTileRows x 2 vectors: every B vector loaded serves kTileRows products and every
+// A element is broadcast straight from memory (Goto & van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication", section 4, without packing since the blocks are dense
+// already).
 #pragma once
 #if defined(TW_SIMD_BF16)
 #include <immintrin.h>
@@ -24,7 +25,8 @@ inline constexpr int kTileRows = TW_SIMD_LEVEL == 4 ? 12 : 6;
 //   k_begin  A = scores^T: K of a row of tiles begins at the first query that sees the keys
 enum class Causal { none, columns, k_end, k_begin };
 
-// Elements of A and B: a float, or two bf16 that follow each other in K (the first in the low half).
+// Elements of A and B: a float, or two bf16 that follow each other in K (the first in the low
+// half).
 struct Bf16Pair {
   uint32_t bits = 0;
 };
@@ -42,7 +44,8 @@ TW_INLINE Vf multiply_add(Vf sum, Bf16Pair a, const Bf16Pair* b) {
 }
 
 template <int R, int V, bool kAdd, bool kTransA, class E>
-TW_INLINE void gemm_tile(int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c, int64_t ldc) {
+TW_INLINE void gemm_tile(int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c,
+                         int64_t ldc) {
   Vf sum[R][V] = {};
   if (kAdd) {  // C may be far away; it is added last
 #pragma GCC unroll 16
@@ -67,34 +70,42 @@ TW_INLINE void gemm_tile(int64_t k, const E* a, int64_t lda, const E* b, int64_t
 }
 
 template <int V, bool kAdd, bool kTransA, Causal kCausal, class E>
-void gemm_columns(int64_t m, int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c, int64_t ldc,
-                  int64_t shift, int64_t j) {
+void gemm_columns(int64_t m, int64_t k, const E* a, int64_t lda, const E* b, int64_t ldb, float* c,
+                  int64_t ldc, int64_t shift, int64_t j) {
   int64_t i = 0;
   if (kCausal == Causal::columns && j > shift) i = (j - shift) / kTileRows * kTileRows;
   while (i < m) {
     const int64_t left = m - i;
     const int rows = left >= kTileRows ? kTileRows : left >= 4 ? 4 : left >= 2 ? 2 : 1;
     int64_t begin = 0, end = k;
-    if (kCausal == Causal::k_end && i + rows + shift < k) end = i + rows + shift > 0 ? i + rows + shift : 0;
+    if (kCausal == Causal::k_end && i + rows + shift < k)
+      end = i + rows + shift > 0 ? i + rows + shift : 0;
     if (kCausal == Causal::k_begin && i > shift) begin = i - shift < k ? i - shift : k;
     const E* at = a + (kTransA ? i + begin * lda : i * lda + begin);
     const E* bt = b + begin * ldb;
     float* ct = c + i * ldc;
     switch (rows) {
-      case kTileRows: gemm_tile<kTileRows, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc); break;
-      case 4: gemm_tile<4, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc); break;
-      case 2: gemm_tile<2, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc); break;
-      default: gemm_tile<1, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc);
+      case kTileRows:
+        gemm_tile<kTileRows, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc);
+        break;
+      case 4:
+        gemm_tile<4, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc);
+        break;
+      case 2:
+        gemm_tile<2, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc);
+        break;
+      default:
+        gemm_tile<1, V, kAdd, kTransA>(end - begin, at, lda, bt, ldb, ct, ldc);
     }
     i += rows;
   }
 }
 
-// C (m, n) = A B or += with kAdd; A is (m, k), stored (k, m) with kTransA; B is (k, n). All row-major
-// with the given row lengths; n is a multiple of kLanes (pad the blocks).
+// C (m, n) = A B or += with kAdd; A is (m, k), stored (k, m) with kTransA; B is (k, n). All
+// row-major with the given row lengths; n is a multiple of kLanes (pad the blocks).
 template <bool kAdd, bool kTransA, Causal kCausal>
-void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
-                int64_t ldc, int64_t shift) {
+void gemm_block(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b,
+                int64_t ldb, float* c, int64_t ldc, int64_t shift) {
   int64_t j = 0;
   for (; j + 2 * kLanes <= n; j += 2 * kLanes) {
     gemm_columns<2, kAdd, kTransA, kCausal>(m, k, a, lda, b + j, ldb, c + j, ldc, shift, j);

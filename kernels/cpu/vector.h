@@ -81,10 +81,10 @@ TW_INLINE Vf larger(Vf a, Vf b) {
 #endif
 }
 
-// Numerator of e^x for |n ln 2| not too large: x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 / 2
-// (Cody-Waite reduction; Muller, Elementary Functions, 3rd ed., section 11.2), then the minimax
-// polynomial of Cephes expf (Moshier, netlib cephes/single/expf.c). Returns e^r; n is in the low bits
-// of `rounded`.
+// The part the exponentials share: x = n ln 2 + r with ln 2 in two parts, |r| <= ln 2 /
+// 2 (Cody-Waite reduction; Muller, Elementary Functions, 3rd ed., section 11.2), then the minimax
+// polynomial of Cephes expf (Moshier, netlib cephes/single/expf.c). Returns e^r; n is in the low
+// bits of `rounded`.
 TW_INLINE Vf exp_reduced(Vf x, Vf& rounded) {
   const Vf magic = fill(0x1.8p23f);  // adding it rounds to an integer
   rounded = x * 1.44269504088896341f + magic;

@@ -1,12 +1,12 @@
 #include "kernels/attention.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <ostream>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "kernels/cpu/simd.h"
 #include "src/core/rng.h"
@@ -20,7 +20,8 @@ struct Case {
   DType dtype = DType::fp32;
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "B" << c.B << " T" << c.T << " H" << c.H << " KV" << c.KV << " D" << c.D << " " << name_of(c.dtype);
+  return out << "B" << c.B << " T" << c.T << " H" << c.H << " KV" << c.KV << " D" << c.D << " "
+             << name_of(c.dtype);
 }
 
 Tensor normal(Shape shape, DType dtype, uint32_t stream, float scale = 1) {
@@ -28,8 +29,10 @@ Tensor normal(Shape shape, DType dtype, uint32_t stream, float scale = 1) {
   const Rng rng{.seed = 5, .stream = RngStream::test, .a = stream};
   for (int64_t i = 0; i < x.count(); ++i) {
     const float v = scale * rng.normal(uint64_t(i));
-    if (dtype == DType::fp32) x.as<float>()[i] = v;
-    else x.as<bf16>()[i] = bf16(v);
+    if (dtype == DType::fp32)
+      x.as<float>()[i] = v;
+    else
+      x.as<bf16>()[i] = bf16(v);
   }
   return x;
 }
@@ -46,8 +49,8 @@ std::vector<double> values(const Tensor& x) {
   return v;
 }
 // Every element within absolute + relative * |want|; NaN fails.
-void expect_near(const std::vector<double>& got, const std::vector<double>& want, double absolute, double relative,
-                 const char* what) {
+void expect_near(const std::vector<double>& got, const std::vector<double>& want, double absolute,
+                 double relative, const char* what) {
   ASSERT_EQ(got.size(), want.size());
   for (size_t i = 0; i < got.size(); ++i) {
     if (!(std::abs(got[i] - want[i]) <= absolute + relative * std::abs(want[i]))) {
@@ -56,7 +59,8 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& want
   }
 }
 bool same_bits(const Tensor& x, const Tensor& y) {
-  return x.view().bytes() == y.view().bytes() && std::memcmp(x.view().data, y.view().data, x.view().bytes()) == 0;
+  return x.view().bytes() == y.view().bytes() &&
+         std::memcmp(x.view().data, y.view().data, x.view().bytes()) == 0;
 }
 
 // The definition in double: queries stand at past + i; keys and values as (B, KV, U, D).
@@ -78,7 +82,8 @@ Truth attend(const Heads& s, double scale, const std::vector<double>* dout) {
       for (int64_t t = 0; t < s.T; ++t) {
         const int64_t seen = s.past + t + 1;
         const double* q = &s.q[size_t(((b * s.H + h) * s.T + t) * s.D)];
-        const size_t keys = size_t((b * s.KV + kv) * s.U * s.D), o = size_t(((b * s.T + t) * s.H + h) * s.D);
+        const size_t keys = size_t((b * s.KV + kv) * s.U * s.D),
+                     o = size_t(((b * s.T + t) * s.H + h) * s.D);
         std::vector<double> p(static_cast<size_t>(seen));
         double largest = -1e300, total = 0;
         for (int64_t u = 0; u < seen; ++u) {
@@ -91,7 +96,8 @@ Truth attend(const Heads& s, double scale, const std::vector<double>* dout) {
         for (double& x : p) x /= total;
         r.lse[size_t((b * s.H + h) * s.T + t)] = largest + std::log(total);
         for (int64_t u = 0; u < seen; ++u) {
-          for (int64_t d = 0; d < s.D; ++d) r.out[o + size_t(d)] += p[size_t(u)] * s.v[keys + size_t(u * s.D + d)];
+          for (int64_t d = 0; d < s.D; ++d)
+            r.out[o + size_t(d)] += p[size_t(u)] * s.v[keys + size_t(u * s.D + d)];
         }
         if (!dout) continue;
         const double* g = &(*dout)[o];
@@ -114,7 +120,8 @@ Truth attend(const Heads& s, double scale, const std::vector<double>* dout) {
   return r;
 }
 // Element (b, head, t, d) of a packed qkv-shaped tensor.
-double& packed(std::vector<double>& x, const Case& c, int64_t b, int64_t t, int64_t head, int64_t d) {
+double& packed(std::vector<double>& x, const Case& c, int64_t b, int64_t t, int64_t head,
+               int64_t d) {
   return x[size_t(((b * c.T + t) * (c.H + 2 * c.KV) + head) * c.D + d)];
 }
 Heads unpack(const Case& c, std::vector<double> qkv) {
@@ -155,10 +162,22 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
     const Stream stream(team);
     Tensor out = poisoned(out_shape, c.dtype), lse = poisoned({c.B, c.H, c.T}, DType::fp32);
     Tensor dqkv = poisoned(packed_shape, c.dtype);
-    attention_forward({.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = c.H, .kv_heads = c.KV,
-                       .scale = scale}, stream);
-    attention_backward({.qkv = qkv.view(), .out = out.view(), .dout = dout.view(), .lse = lse.view(),
-                        .dqkv = dqkv.view(), .heads = c.H, .kv_heads = c.KV, .scale = scale}, stream);
+    attention_forward({.qkv = qkv.view(),
+                       .out = out.view(),
+                       .lse = lse.view(),
+                       .heads = c.H,
+                       .kv_heads = c.KV,
+                       .scale = scale},
+                      stream);
+    attention_backward({.qkv = qkv.view(),
+                        .out = out.view(),
+                        .dout = dout.view(),
+                        .lse = lse.view(),
+                        .dqkv = dqkv.view(),
+                        .heads = c.H,
+                        .kv_heads = c.KV,
+                        .scale = scale},
+                       stream);
     if (threads == 1) {
       expect_near(values(out), want.out, narrow ? 1e-2 : 3e-6, narrow ? 8e-3 : 1e-5, "out");
       expect_near(values(lse), want.lse, 5e-6, 2e-6, "lse");
@@ -170,7 +189,8 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
           int64_t& next = head < c.H ? q : kv;
           if (head == c.H + c.KV) next -= c.KV * c.T * c.D;  // dv follows the same index as dk
           for (int64_t t = 0; t < c.T; ++t) {
-            for (int64_t d = 0; d < c.D; ++d, ++at) packed(gradients, c, b, t, head, d) = from[size_t(next++)];
+            for (int64_t d = 0; d < c.D; ++d, ++at)
+              packed(gradients, c, b, t, head, d) = from[size_t(next++)];
           }
         }
       }
@@ -191,17 +211,21 @@ TEST_P(Attention, DecodeEqualsTheDefinition) {
   const float scale = 1 / std::sqrt(float(c.D));
   for (int64_t past : {int64_t(0), int64_t(1), int64_t(70), int64_t(600)}) {
     const int64_t U = past + c.T, T_max = U + 5;
-    Tensor k = normal({c.B, c.KV, T_max, c.D}, c.dtype, 3), v = normal({c.B, c.KV, T_max, c.D}, c.dtype, 4);
+    Tensor k = normal({c.B, c.KV, T_max, c.D}, c.dtype, 3),
+           v = normal({c.B, c.KV, T_max, c.D}, c.dtype, 4);
     const Tensor qkv = normal({c.B, c.T, c.H + 2 * c.KV, c.D}, c.dtype, 1, 1.5f);
     Heads s = unpack(c, values(qkv));
     s.U = U, s.past = past, s.k.clear(), s.v.clear();
     const std::vector<double> all_k = values(k), all_v = values(v);
     for (int64_t bkv = 0; bkv < c.B * c.KV; ++bkv) {
-      s.k.insert(s.k.end(), &all_k[size_t(bkv * T_max * c.D)], &all_k[size_t(bkv * T_max * c.D)] + U * c.D);
-      s.v.insert(s.v.end(), &all_v[size_t(bkv * T_max * c.D)], &all_v[size_t(bkv * T_max * c.D)] + U * c.D);
+      s.k.insert(s.k.end(), &all_k[size_t(bkv * T_max * c.D)],
+                 &all_k[size_t(bkv * T_max * c.D)] + U * c.D);
+      s.v.insert(s.v.end(), &all_v[size_t(bkv * T_max * c.D)],
+                 &all_v[size_t(bkv * T_max * c.D)] + U * c.D);
       for (Tensor* cache : {&k, &v}) {  // what lies beyond must not be read into the result
-        std::memset(static_cast<char*>(cache->view().data) + size_t((bkv * T_max + U) * c.D) * size_of(c.dtype), 0xff,
-                    size_t(5 * c.D) * size_of(c.dtype));
+        std::memset(static_cast<char*>(cache->view().data) +
+                        size_t((bkv * T_max + U) * c.D) * size_of(c.dtype),
+                    0xff, size_t(5 * c.D) * size_of(c.dtype));
       }
     }
     const Truth want = attend(s, double(scale), nullptr);
@@ -209,8 +233,15 @@ TEST_P(Attention, DecodeEqualsTheDefinition) {
     for (int threads : {1, 2}) {
       ThreadTeam team(threads);
       Tensor out = poisoned({c.B, c.T, c.H, c.D}, c.dtype);
-      attention_decode({.qkv = qkv.view(), .k_cache = k.view(), .v_cache = v.view(), .out = out.view(), .past = past,
-                        .heads = c.H, .kv_heads = c.KV, .scale = scale}, Stream(team));
+      attention_decode({.qkv = qkv.view(),
+                        .k_cache = k.view(),
+                        .v_cache = v.view(),
+                        .out = out.view(),
+                        .past = past,
+                        .heads = c.H,
+                        .kv_heads = c.KV,
+                        .scale = scale},
+                       Stream(team));
       if (threads == 1) {
         expect_near(values(out), want.out, narrow ? 1e-2 : 3e-6, narrow ? 8e-3 : 1e-5, "out");
         out1 = std::move(out);
@@ -224,17 +255,19 @@ TEST_P(Attention, DecodeEqualsTheDefinition) {
 INSTANTIATE_TEST_SUITE_P(
     Cpu, Attention,
     testing::Combine(testing::Values(Case{1, 1, 1, 1, 1}, Case{1, 5, 1, 1, 3}, Case{2, 64, 2, 2, 8},
-                                     Case{1, 65, 4, 2, 16}, Case{1, 130, 4, 1, 24}, Case{2, 100, 6, 2, 32},
-                                     Case{1, 200, 2, 1, 64}, Case{1, 129, 2, 2, 80}, Case{1, 77, 3, 1, 128},
-                                     Case{1, 1, 8, 2, 64}, Case{3, 2, 4, 4, 7}, Case{1, 513, 1, 1, 20},
-                                     Case{1, 130, 4, 2, 64, DType::bf16}, Case{2, 33, 3, 3, 9, DType::bf16},
+                                     Case{1, 65, 4, 2, 16}, Case{1, 130, 4, 1, 24},
+                                     Case{2, 100, 6, 2, 32}, Case{1, 200, 2, 1, 64},
+                                     Case{1, 129, 2, 2, 80}, Case{1, 77, 3, 1, 128},
+                                     Case{1, 1, 8, 2, 64}, Case{3, 2, 4, 4, 7},
+                                     Case{1, 513, 1, 1, 20}, Case{1, 130, 4, 2, 64, DType::bf16},
+                                     Case{2, 33, 3, 3, 9, DType::bf16},
                                      Case{1, 1, 4, 1, 80, DType::bf16}),
                      testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4)),
     [](const auto& info) {
       const Case& c = std::get<0>(info.param);
-      return "B" + std::to_string(c.B) + "T" + std::to_string(c.T) + "H" + std::to_string(c.H) + "KV" +
-             std::to_string(c.KV) + "D" + std::to_string(c.D) + std::string(name_of(c.dtype)) + "V" +
-             std::to_string(int(std::get<1>(info.param)));
+      return "B" + std::to_string(c.B) + "T" + std::to_string(c.T) + "H" + std::to_string(c.H) +
+             "KV" + std::to_string(c.KV) + "D" + std::to_string(c.D) +
+             std::string(name_of(c.dtype)) + "V" + std::to_string(int(std::get<1>(info.param)));
     });
 
 TEST(AttentionScores, HugeScoresStayFinite) {
@@ -243,38 +276,63 @@ TEST(AttentionScores, HugeScoresStayFinite) {
   Tensor qkv = normal({1, T, 3, D}, DType::fp32, 9, 50), out = poisoned({1, T, 1, D}, DType::fp32);
   Tensor lse = poisoned({1, 1, T}, DType::fp32);
   ThreadTeam team(1);
-  attention_forward({.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = 1, .kv_heads = 1, .scale = 1},
+  attention_forward({.qkv = qkv.view(),
+                     .out = out.view(),
+                     .lse = lse.view(),
+                     .heads = 1,
+                     .kv_heads = 1,
+                     .scale = 1},
                     Stream(team));
   const Truth want = attend(unpack({1, T, 1, 1, D}, values(qkv)), 1, nullptr);
   expect_near(values(lse), want.lse, 0, 1e-6, "lse");
-  expect_near(values(out), want.out, 1e-1, 1e-4, "out");  // scores of 1e4 carry an fp32 error of 1e-3
+  expect_near(values(out), want.out, 1e-1, 1e-4,
+              "out");  // scores of 1e4 carry an fp32 error of 1e-3
 }
 
 TEST(AttentionScores, NaNIsNotHidden) {
   const int64_t T = 70, D = 8;
-  Tensor qkv = normal({1, T, 3, D}, DType::fp32, 9), out({1, T, 1, D}, DType::fp32), lse({1, 1, T}, DType::fp32);
+  Tensor qkv = normal({1, T, 3, D}, DType::fp32, 9), out({1, T, 1, D}, DType::fp32),
+         lse({1, 1, T}, DType::fp32);
   qkv.as<float>()[(66 * 3 + 1) * D] = std::numeric_limits<float>::quiet_NaN();  // key 66
   ThreadTeam team(1);
-  attention_forward({.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = 1, .kv_heads = 1, .scale = 1},
+  attention_forward({.qkv = qkv.view(),
+                     .out = out.view(),
+                     .lse = lse.view(),
+                     .heads = 1,
+                     .kv_heads = 1,
+                     .scale = 1},
                     Stream(team));
   EXPECT_FALSE(std::isnan(out.as<float>()[65 * D]));
   for (int64_t t = 66; t < T; ++t) EXPECT_TRUE(std::isnan(out.as<float>()[t * D])) << t;
 }
 
 TEST(AttentionShapes, WrongOnesAreNamed) {
-  Tensor qkv({1, 4, 6, 8}, DType::fp32), out({1, 4, 2, 8}, DType::fp32), lse({1, 2, 4}, DType::fp32);
+  Tensor qkv({1, 4, 6, 8}, DType::fp32), out({1, 4, 2, 8}, DType::fp32),
+      lse({1, 2, 4}, DType::fp32);
   ThreadTeam team(1);
   try {
-    attention_forward({.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = 4, .kv_heads = 1, .scale = 1},
+    attention_forward({.qkv = qkv.view(),
+                       .out = out.view(),
+                       .lse = lse.view(),
+                       .heads = 4,
+                       .kv_heads = 1,
+                       .scale = 1},
                       Stream(team));
     FAIL() << "accepted";
   } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find("[attention_forward] out: want (1, 4, 4, 8) fp32, got (1, 4, 2, 8) fp32"),
+    EXPECT_NE(std::string(e.what()).find(
+                  "[attention_forward] out: want (1, 4, 4, 8) fp32, got (1, 4, 2, 8) fp32"),
               std::string::npos)
         << e.what();
   }
-  EXPECT_THROW(attention_forward({.qkv = qkv.view(), .out = out.view(), .lse = lse.view(), .heads = 2, .kv_heads = 3,
-                                  .scale = 1}, Stream(team)), Error);
+  EXPECT_THROW(attention_forward({.qkv = qkv.view(),
+                                  .out = out.view(),
+                                  .lse = lse.view(),
+                                  .heads = 2,
+                                  .kv_heads = 3,
+                                  .scale = 1},
+                                 Stream(team)),
+               Error);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 // Compiled once per instruction set, as kernels/cpu is.
 #include "kernels/cpu/vector.h"
 
-#include <gtest/gtest.h>
-
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#include <gtest/gtest.h>
 
 TW_SIMD_BEGIN
 namespace {
@@ -27,7 +27,8 @@ namespace {
 
 class TW_SUITE : public testing::Test {
   void SetUp() override {
-    if (best_simd_level() < SimdLevel(TW_SIMD_LEVEL)) GTEST_SKIP() << "this CPU has no such instructions";
+    if (best_simd_level() < SimdLevel(TW_SIMD_LEVEL))
+      GTEST_SKIP() << "this CPU has no such instructions";
   }
 };
 
