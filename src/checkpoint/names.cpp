@@ -1,0 +1,73 @@
+#include "src/checkpoint/names.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "src/core/error.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+namespace {
+
+// Takes a number of 1 to 18 digits from the front.
+bool take_number(std::string_view& text, int64_t& value) {
+  size_t digits = 0;
+  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') ++digits;
+  if (digits == 0 || digits > 18) return false;
+  std::from_chars(text.data(), text.data() + digits, value);
+  text.remove_prefix(digits);
+  return true;
+}
+bool take(std::string_view& text, std::string_view prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
+}  // namespace
+
+std::string CheckpointName::str() const {
+  const std::string name = fmt::format("step-{:08d}.a{}", step, attempt);
+  return repeat == 1 ? name : fmt::format("{}-{}", name, repeat);
+}
+
+std::optional<CheckpointName> CheckpointName::parse(std::string_view text) {
+  CheckpointName name;
+  std::string_view rest = text;
+  if (!take(rest, "step-") || !take_number(rest, name.step) || !take(rest, ".a") || !take_number(rest, name.attempt))
+    return std::nullopt;
+  if (!rest.empty() && !(take(rest, "-") && take_number(rest, name.repeat) && rest.empty())) return std::nullopt;
+  if (name.str() != text) return std::nullopt;  // one spelling a checkpoint
+  return name;
+}
+
+std::string shard_name(int rank, int ranks) { return fmt::format("shard-{:04d}-of-{:04d}.h5", rank, ranks); }
+
+bool is_plain_name(std::string_view name) noexcept {
+  if (name.empty() || name.size() > 255 || name[0] == '.') return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  });
+}
+
+std::vector<CheckpointFolder> list_checkpoints(const fs::path& folder) {
+  std::vector<CheckpointFolder> found;
+  std::error_code e;
+  if (!fs::exists(folder, e)) return found;
+  fs::directory_iterator entries(folder, e);
+  TW_CHECK(!e, no_input, "cannot list the folder {}: {}", folder.string(), e.message());
+  for (; entries != fs::directory_iterator(); entries.increment(e)) {
+    const auto name = CheckpointName::parse(entries->path().filename().string());
+    std::error_code ignored;
+    if (!name || !entries->is_directory(ignored)) continue;
+    found.push_back({*name, entries->path(), fs::exists(entries->path() / kManifestName, ignored)});
+  }
+  TW_CHECK(!e, no_input, "cannot list the folder {}: {}", folder.string(), e.message());
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name > b.name; });
+  return found;
+}
+
+}  // namespace tw
