@@ -106,7 +106,7 @@ fs::path begin_save(const CheckpointOptions& options, const RunLease& lease, int
   TW_CHECK(options.keep_latest_k >= 1, config, "checkpoint.keep_latest_k = {} must be at least 1", options.keep_latest_k);
   TW_CHECK(step >= 0 && step < int64_t(1e17), bug, "checkpoint: step {}", step);
   lease.check();
-  make_folders(options.folder);
+  make_folders_durably(options.folder);
   sweep_litter(options.folder);
   CheckpointName name{lease.token(), step, 1};
   while (fs::exists(options.folder / name.str())) ++name.repeat;

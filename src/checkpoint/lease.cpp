@@ -174,12 +174,13 @@ void sweep_temporaries(const fs::path& folder, const fs::path& newest) {
 }  // namespace
 
 RunLease RunLease::acquire(const fs::path& folder) {
-  make_folders(folder);
+  make_folders_durably(folder);
   Holder self = Holder::self();
   // A try fails only when another process took a token meanwhile, so a few are enough.
   for (int attempt = 0; attempt < 100; ++attempt) {
     const std::vector<int64_t> tokens = lease_tokens(folder);
     const int64_t highest = tokens.empty() ? 0 : tokens.back();
+    std::string taken_over;
     if (highest > 0) {
       const fs::path path = lease_path(folder, highest);
       std::string text;
@@ -197,8 +198,8 @@ RunLease RunLease::acquire(const fs::path& folder) {
                "folder; if that process is surely dead, delete {}",
                folder.string(), holder->host, holder->pid, holder->start, path.string());
       if (!holder->released)
-        log_warning("{}: the run on host {}, process {}, started {}, ended without notice; taking over", folder.string(),
-                    holder->host, holder->pid, holder->start);
+        taken_over = fmt::format("{}: the run on host {}, process {}, started {}, ended without notice; taking over",
+                                 folder.string(), holder->host, holder->pid, holder->start);
     }
     self.token = std::max(highest, highest_attempt(folder)) + 1;
     RunLease lease;
@@ -210,6 +211,12 @@ RunLease RunLease::acquire(const fs::path& folder) {
     try {
       write_file_atomically(temporary, lease.content_);
       won = ::link(temporary.c_str(), lease.file_.c_str()) == 0;
+      if (!won && errno == EEXIST) {
+        // NFS may answer so to a call that was sent twice and succeeded the first time.
+        std::error_code gone;
+        won = fs::hard_link_count(temporary, gone) == 2 && !gone;
+        errno = EEXIST;
+      }
       TW_CHECK(won || errno == EEXIST || errno == ENOENT, cannot_create, "cannot create {}: {}", lease.file_.string(),
                std::strerror(errno));
     } catch (...) {
@@ -224,6 +231,7 @@ RunLease RunLease::acquire(const fs::path& folder) {
       lease.token_ = 0;
       continue;
     }
+    if (!taken_over.empty()) log_warning("{}", taken_over);
     for (int64_t token : tokens) remove_quietly(lease_path(folder, token));
     sweep_temporaries(folder, lease.file_);
     fsync_path(folder);

@@ -22,7 +22,7 @@ constexpr size_t kLimit = size_t(1) << 26;     // bytes of a MANIFEST; 1 TB of t
 constexpr int64_t kLargest = int64_t(1) << 53;  // of any count or extent: exact in every JSON reader
 constexpr int kDepth = 8;
 
-// ,\n"crc32c": "0123abcd"}\n at the end; the sum is of all bytes before it.
+// The end of the text; the sum is of all bytes before it.
 constexpr std::string_view kSumBegin = ",\n \"crc32c\": \"", kSumEnd = "\"\n}\n";
 constexpr size_t kSumSize = kSumBegin.size() + 8 + kSumEnd.size();
 
@@ -106,7 +106,9 @@ class Reader {
 };
 
 void check_name(const std::string& name, const std::string& where) {
-  TW_CHECK(is_plain_name(name), data, "{}: \"{}\" is not a plain name (letters, digits and . _ -)", where, name);
+  // Escaped: what a stranger wrote goes to no terminal as it is.
+  TW_CHECK(is_plain_name(name), data, "{}: {} is not a plain name (letters, digits and . _ -)", where,
+           Json(name.substr(0, 100)).dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
 StoredPiece parse_piece(const Json& json, const std::string& where) {
@@ -200,10 +202,9 @@ Manifest parse_manifest(const std::string& text, const fs::path& path) {
   TW_CHECK(all.size() > kSumSize && all.size() <= kLimit && all.ends_with(kSumEnd) &&
                all.substr(all.size() - kSumSize).starts_with(kSumBegin),
            data, "{} is cut off or not a MANIFEST ({} bytes, its checksum line is missing)", where, all.size());
-  const auto stored =
-      Reader::from_hex<uint32_t>(all.substr(all.size() - kSumSize + kSumBegin.size(), 8), where + ": \"crc32c\"");
-  const uint32_t found = crc32c(all.data(), all.size() - kSumSize);
-  TW_CHECK(stored == found, data, "{} is damaged: its checksum is {:08x}, its bytes give {:08x}", where, stored, found);
+  const std::string_view stored = all.substr(all.size() - kSumSize + kSumBegin.size(), 8);
+  const std::string found = fmt::format("{:08x}", crc32c(all.data(), all.size() - kSumSize));
+  TW_CHECK(stored == found, data, "{} is damaged: its own checksum does not match its bytes", where);
 
   const Json json = parse_json(all, where);
   const Reader r(json, where);

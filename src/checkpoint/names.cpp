@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "src/core/error.h"
+#include "src/core/file.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -51,6 +52,15 @@ bool is_plain_name(std::string_view name) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == '-';
   });
+}
+
+void make_folders_durably(const fs::path& path) {
+  std::vector<fs::path> parents;  // of each folder that is not there yet
+  std::error_code ignored;
+  for (fs::path p = fs::absolute(path); !fs::exists(p, ignored) && p.has_relative_path(); p = p.parent_path())
+    parents.push_back(p.parent_path());
+  make_folders(path);
+  for (const fs::path& parent : parents) fsync_path(parent);
 }
 
 std::vector<CheckpointFolder> list_checkpoints(const fs::path& folder) {

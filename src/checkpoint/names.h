@@ -28,6 +28,9 @@ std::string shard_name(int rank, int ranks);  // shard-0003-of-0016.h5
 // A plain file name that cannot leave its folder: letters, digits and . _ -, not starting with a dot.
 bool is_plain_name(std::string_view name) noexcept;
 
+// make_folders whose result survives a power loss: the folders above the new ones are flushed too.
+void make_folders_durably(const std::filesystem::path& path);
+
 struct CheckpointFolder {
   CheckpointName name;
   std::filesystem::path path;

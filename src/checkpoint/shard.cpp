@@ -129,6 +129,62 @@ std::string elements(const StoredPiece& p, int64_t begin, int64_t end) {
   return fmt::format("tensor {} ({}), elements {} to {}", p.name, p.slot, p.begin + first / 4, p.begin + last / 4);
 }
 
+void cannot_read(const StoredFile& file, const std::string& why, FileDamage& damage) {
+  damage.sentences.push_back(fmt::format("{} cannot be read: {}", file.file, why));
+  for (const StoredPiece& p : file.pieces) damage.tensors.emplace_back(p.name, p.slot);
+}
+
+void compare_size(const StoredFile& file, int64_t found, FileDamage& damage) {
+  std::string text = fmt::format("{} has {} bytes instead of {}", file.file, found, file.bytes);
+  if (found < file.bytes) text += fmt::format(": it is cut off in block {}", found / kBlockBytes);
+  bool named = false;
+  for (const StoredPiece& p : file.pieces) {
+    if (found < file.bytes && p.offset + p.bytes() <= found) continue;
+    damage.tensors.emplace_back(p.name, p.slot);
+    if (found < file.bytes && !named) text += fmt::format(", tensor {} ({})", p.name, p.slot), named = true;
+  }
+  damage.sentences.push_back(std::move(text));
+}
+
+void compare_content(const fs::path& path, const StoredFile& file, bool fresh, FileDamage& damage) {
+  PieceSums sums(file.pieces);
+  std::vector<int64_t> bad;  // blocks
+  const FileDescriptor fd = open_to_read(path);
+  ::posix_fadvise(fd.get(), 0, 0, fresh ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
+  std::vector<char> block(static_cast<size_t>(std::min(kBlockBytes, file.bytes)));
+  for (size_t b = 0; b < file.blocks.size(); ++b) {
+    const int64_t at = int64_t(b) * kBlockBytes, n = std::min(kBlockBytes, file.bytes - at);
+    read_exactly(fd.get(), block.data(), size_t(n), at, path);
+    if (crc32c(block.data(), size_t(n)) != file.blocks[b]) bad.push_back(int64_t(b));
+    sums.feed(at, block.data(), n);
+  }
+  std::vector<const StoredPiece*> wrong;
+  for (size_t i = 0; i < file.pieces.size(); ++i)
+    if (sums.sums.at(i) != file.pieces[i].xxh3) wrong.push_back(&file.pieces[i]);
+  for (const StoredPiece* p : wrong) damage.tensors.emplace_back(p->name, p->slot);
+
+  if (bad.size() > 1 && bad.size() == file.blocks.size())
+    damage.sentences.push_back(
+        fmt::format("{}: all {} blocks differ; it may be a file of another checkpoint", file.file, bad.size()));
+  for (const int64_t b : bad) {
+    if (damage.sentences.size() == kSentences) {
+      damage.sentences.push_back(fmt::format("{}: {} blocks are damaged in all", file.file, bad.size()));
+      break;
+    }
+    const int64_t begin = b * kBlockBytes, end = std::min(begin + kBlockBytes, file.bytes);
+    std::string what;
+    for (const StoredPiece* p : wrong)
+      if (p->offset < end && p->offset + p->bytes() > begin && what.size() < 400)
+        what += (what.empty() ? "" : "; ") + elements(*p, begin, end);
+    damage.sentences.push_back(fmt::format("{}: block {} (bytes {} to {}) is damaged: {}", file.file, b, begin, end - 1,
+                                           what.empty() ? "HDF5's own data, no tensor" : what));
+  }
+  // Damage that leaves every CRC as it was.
+  if (bad.empty())
+    for (const StoredPiece* p : wrong)
+      damage.sentences.push_back(fmt::format("{}: tensor {} ({}) is damaged", file.file, p->name, p->slot));
+}
+
 }  // namespace
 
 void write_stored_file(const fs::path& folder, StoredFile& file, const FileLayout& layout,
@@ -185,63 +241,20 @@ StoredFile write_stored_file(const fs::path& folder, const std::string& name, st
 
 FileDamage verify_stored_file(const fs::path& folder, const StoredFile& file, bool read_data, bool fresh) {
   FileDamage damage;
-  const auto hit = [&](const StoredPiece& p) { damage.tensors.emplace_back(p.name, p.slot); };
   const fs::path path = folder / file.file;
   struct stat s {};
-  if (::stat(path.c_str(), &s) != 0 || !S_ISREG(s.st_mode)) {
-    damage.sentences.push_back(fmt::format("{} cannot be read: {}", file.file,
-                                           S_ISREG(s.st_mode) || s.st_mode == 0 ? std::strerror(errno) : "not a file"));
-    for (const StoredPiece& p : file.pieces) hit(p);
+  if (::stat(path.c_str(), &s) != 0) {
+    cannot_read(file, std::strerror(errno), damage);
+  } else if (!S_ISREG(s.st_mode)) {
+    cannot_read(file, "not a file", damage);
   } else if (s.st_size != file.bytes) {
-    std::string text = fmt::format("{} has {} bytes instead of {}", file.file, int64_t(s.st_size), file.bytes);
-    if (s.st_size < file.bytes) text += fmt::format(": it is cut off in block {}", s.st_size / kBlockBytes);
-    const auto lost = std::find_if(file.pieces.begin(), file.pieces.end(),
-                                   [&](const auto& p) { return p.offset + p.bytes() > s.st_size; });
-    if (lost != file.pieces.end()) text += fmt::format(", tensor {} ({})", lost->name, lost->slot);
-    damage.sentences.push_back(std::move(text));
-    for (const StoredPiece& p : file.pieces)
-      if (s.st_size > file.bytes || p.offset + p.bytes() > s.st_size) hit(p);
+    compare_size(file, s.st_size, damage);
   } else if (read_data) {
-    PieceSums sums(file.pieces);
-    std::vector<size_t> bad;
     try {
-      const FileDescriptor fd = open_to_read(path);
-      ::posix_fadvise(fd.get(), 0, 0, fresh ? POSIX_FADV_DONTNEED : POSIX_FADV_SEQUENTIAL);
-      std::vector<char> block(static_cast<size_t>(std::min(kBlockBytes, std::max<int64_t>(file.bytes, 1))));
-      for (size_t b = 0; b < file.blocks.size(); ++b) {
-        const int64_t at = int64_t(b) * kBlockBytes, n = std::min(kBlockBytes, file.bytes - at);
-        read_exactly(fd.get(), block.data(), size_t(n), at, path);
-        if (crc32c(block.data(), size_t(n)) != file.blocks[b]) bad.push_back(b);
-        sums.feed(at, block.data(), n);
-      }
+      compare_content(path, file, fresh, damage);
     } catch (const Error& e) {
-      damage.sentences.push_back(fmt::format("{}: {}", file.file, e.what()));
-      for (const StoredPiece& p : file.pieces) hit(p);
-      return damage;
+      cannot_read(file, e.what(), damage);
     }
-    std::vector<const StoredPiece*> wrong;
-    for (size_t i = 0; i < file.pieces.size(); ++i)
-      if (sums.sums.at(i) != file.pieces[i].xxh3) wrong.push_back(&file.pieces[i]);
-    for (const StoredPiece* p : wrong) hit(*p);
-    if (bad.size() > 1 && bad.size() == file.blocks.size())
-      damage.sentences.push_back(
-          fmt::format("{}: all {} blocks differ; it may be a file of another checkpoint", file.file, bad.size()));
-    for (const size_t b : bad) {
-      if (damage.sentences.size() == kSentences) {
-        damage.sentences.push_back(fmt::format("{}: {} blocks are damaged in all", file.file, bad.size()));
-        break;
-      }
-      const int64_t begin = int64_t(b) * kBlockBytes, end = std::min(begin + kBlockBytes, file.bytes);
-      std::string what;
-      for (const StoredPiece* p : wrong)
-        if (p->offset < end && p->offset + p->bytes() > begin && what.size() < 400)
-          what += (what.empty() ? "" : "; ") + elements(*p, begin, end);
-      damage.sentences.push_back(fmt::format("{}: block {} (bytes {} to {}) is damaged: {}", file.file, b, begin,
-                                             end - 1, what.empty() ? "HDF5's own data, no tensor" : what));
-    }
-    // Damage that leaves a CRC as it was.
-    for (const StoredPiece* p : bad.empty() ? wrong : decltype(wrong)())
-      damage.sentences.push_back(fmt::format("{}: tensor {} ({}) is damaged", file.file, p->name, p->slot));
   }
   std::sort(damage.tensors.begin(), damage.tensors.end());
   damage.tensors.erase(std::unique(damage.tensors.begin(), damage.tensors.end()), damage.tensors.end());

@@ -23,11 +23,13 @@ TemporaryFolder::~TemporaryFolder() {
 std::vector<ToyTensor> toy_tensors(int64_t large) {
   std::vector<ToyTensor> tensors;
   for (const char* slot : {"weight", "m", "v"}) {
+    const size_t first = tensors.size();
     tensors.push_back({"tokens.weight", slot, {97, 33}});
     tensors.push_back({"layers.2.mlp.up.weight", slot, {large}});
     tensors.push_back({"layers.10.mlp_norm.bias", slot, {1}});
     tensors.push_back({"scalar", slot, {}});
     tensors.push_back({"block", slot, {3, 5, 7, 2}});
+    for (size_t t = first; t < tensors.size(); ++t) tensors[t].number = t + 1;
   }
   return tensors;
 }
@@ -35,7 +37,7 @@ std::vector<ToyTensor> toy_tensors(int64_t large) {
 float toy_value(const ToyTensor& tensor, int64_t element, int64_t step) {
   // Any function that no two elements, tensors or steps share will do.
   uint64_t h = uint64_t(element) * 0x9E3779B97F4A7C15u + uint64_t(step) * 0xD1B54A32D192ED03u;
-  for (char c : tensor.slot + "/" + tensor.name) h = (h ^ uint64_t(c)) * 0x100000001B3u;
+  h = (h ^ tensor.number) * 0xBF58476D1CE4E5B9u;
   h ^= h >> 29;
   return float(int64_t(h % 2000003) - 1000001) / 1024.0f;
 }

@@ -25,6 +25,7 @@ class TemporaryFolder {
 struct ToyTensor {
   std::string name, slot;
   Shape shape;
+  uint64_t number = 0;  // sets its values
 };
 std::vector<ToyTensor> toy_tensors(int64_t large = 70001);  // large: elements of the largest
 float toy_value(const ToyTensor& tensor, int64_t element, int64_t step);

@@ -1,0 +1,166 @@
+// A save that is killed, or whose disk fails, at every point of its way.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+#include <vector>
+
+#include "src/core/error.h"
+#include "src/core/file.h"
+#include "tests/checkpoint/fixture.h"
+
+namespace tw {
+namespace {
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::AnyOf;
+using testing::HasSubstr;
+
+struct Ended {
+  int code = -1, signal = 0;
+  std::string said;
+};
+Ended run_child(std::vector<std::string> arguments, const fs::path& log, const std::string& fault = "") {
+  arguments.insert(arguments.begin(), TW_CHECKPOINT_CHILD);
+  std::vector<char*> argv;
+  for (std::string& a : arguments) argv.push_back(a.data());
+  argv.push_back(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int fd = ::open(log.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600);
+    ::dup2(fd, 1), ::dup2(fd, 2);
+    if (!fault.empty()) ::setenv("TW_FAULT", fault.c_str(), 1);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  Ended ended;
+  if (WIFEXITED(status)) ended.code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) ended.signal = WTERMSIG(status);
+  ended.said = read_file(log);
+  return ended;
+}
+
+// Every fault point of a save; docs/checkpoint_format.md lists them.
+const std::vector<std::string> kPoints = {
+    "checkpoint.before_layout",   "checkpoint.after_layout",       "checkpoint.mid_data",
+    "checkpoint.before_fsync",    "checkpoint.after_fsync",        "checkpoint.before_rename",
+    "checkpoint.after_rename",    "checkpoint.before_manifest",    "checkpoint.after_manifest_tmp",
+    "checkpoint.after_commit",    "checkpoint.during_retention",   "file.write",
+    "file.fsync",                 "file.rename"};
+
+class Crash : public testing::Test {
+ protected:
+  Ended save(int64_t step, const std::string& fault = "") {
+    return run_child({"save", folder_.path().string(), std::to_string(step)}, log_.path() / "log", fault);
+  }
+  // The newest checkpoint, read whole and compared.
+  int64_t newest() {
+    testing::internal::CaptureStderr();  // unfinished folders are named
+    const Checkpoint checkpoint = Checkpoint::open(folder_.path());
+    testing::internal::GetCapturedStderr();
+    EXPECT_EQ(wrong_elements(checkpoint, checkpoint.info().step, 2001), 0);
+    return checkpoint.info().step;
+  }
+  // No name that a save does not leave behind on success.
+  void expect_no_litter(const std::string& when) {
+    for (const std::string& name : names_in(folder_.path())) {
+      EXPECT_TRUE(name.starts_with("lease.") || name.starts_with("step-")) << name << " after " << when;
+      if (!name.starts_with("step-")) continue;
+      EXPECT_THAT(names_in(folder_.path() / name),
+                  testing::ElementsAre("MANIFEST", "model.h5", "shard-0000-of-0002.h5", "shard-0001-of-0002.h5"))
+          << when;
+    }
+  }
+  TemporaryFolder folder_, log_;
+};
+
+TEST_F(Crash, KilledAnywhereTheNewestCommitIsFoundAndTheNextSaveSucceeds) {
+  for (int64_t step = 1; step <= 3; ++step) ASSERT_EQ(save(step).code, 0);
+  int64_t committed = 3;
+  int kills = 0, kept = 0;
+  for (const std::string& point : kPoints) {
+    int passes = 0;
+    for (int n = 1; n < 200; ++n) {
+      const std::string fault = fmt::format("{}:*:{}:kill", point, n), when = fault;
+      const Ended ended = save(committed + 1, fault);
+      if (ended.signal == 0) {
+        ASSERT_EQ(ended.code, 0) << when << ended.said;
+        ASSERT_EQ(newest(), ++committed) << when;
+        break;
+      }
+      ASSERT_EQ(ended.signal, SIGKILL) << when;
+      ++kills, ++passes;
+      const int64_t found = newest();
+      ASSERT_THAT(found, AnyOf(committed, committed + 1)) << when;
+      if (point == "checkpoint.after_commit" || point == "checkpoint.during_retention") {
+        ASSERT_EQ(found, committed + 1) << when;
+      }
+      kept += found != committed;
+      committed = found;
+      // The lease of the dead process is taken over, its litter goes.
+      const Ended next = save(committed + 1);
+      ASSERT_EQ(next.code, 0) << when << next.said;
+      ASSERT_EQ(newest(), ++committed) << when;
+      expect_no_litter(when);
+    }
+    EXPECT_GT(passes, 0) << point << " was never passed";
+  }
+  EXPECT_GT(kept, 2) << "kills after the commit were among them";
+  RecordProperty("kills", kills);
+  std::printf("%d kills\n", kills);
+}
+
+TEST_F(Crash, AFailureAnywhereIsThrownByAllRanksAndLeavesNothing) {
+  for (int64_t step = 1; step <= 3; ++step) ASSERT_EQ(save(step).code, 0);
+  int64_t committed = 3;
+  int failures = 0;
+  for (const std::string& point : kPoints)
+    for (const char* rank : {"0", "1"})
+      for (int n = 1; n < 200; ++n) {
+        const std::string when = fmt::format("{}:{}:{}:error", point, rank, n);
+        const Ended ended = save(committed + 1, when);
+        ASSERT_EQ(ended.signal, 0) << when << ended.said;
+        if (ended.code == 0) {
+          // Not passed so often, or passed after the commit: then it is only a warning.
+          ASSERT_EQ(newest(), ++committed) << when;
+          if (ended.said.find("fault point") != std::string::npos) continue;
+          break;
+        }
+        ++failures;
+        EXPECT_EQ(ended.code, int(ExitCode::io)) << when;
+        EXPECT_THAT(ended.said, HasSubstr(fmt::format("fault point {} fired", point))) << when;
+        ASSERT_EQ(newest(), committed) << when;
+        expect_no_litter(when);
+      }
+  EXPECT_GT(failures, 40);
+  std::printf("%d failures\n", failures);
+}
+
+TEST_F(Crash, ALimitOnFileSizesIsACleanError) {
+  ASSERT_EQ(save(1).code, 0);
+  for (const char* limit : {"0", "100", "5000", "65536", "70000", "80000"}) {
+    const Ended ended = run_child({"limit", folder_.path().string(), "2", limit}, log_.path() / "log");
+    EXPECT_EQ(ended.signal == SIGXFSZ || ended.code == int(ExitCode::io), true) << limit << ended.signal << ended.said;
+    if (std::string(limit) == "65536") {
+      EXPECT_THAT(ended.said, AllOf(HasSubstr("shard-0000-of-0002.h5.tmp needs"), HasSubstr("bytes are missing")));
+    }
+    EXPECT_EQ(newest(), 1) << limit;
+  }
+}
+
+TEST_F(Crash, AFullDiskIsACleanError) {
+  const Ended ended = run_child({"full", folder_.path().string()}, log_.path() / "log");
+  if (ended.code == 100) GTEST_SKIP() << "mounting a small file system needs root";
+  EXPECT_EQ(ended.signal, 0) << ended.said;
+  EXPECT_EQ(ended.code, 0) << ended.said;
+  EXPECT_THAT(ended.said, AllOf(HasSubstr("no space for"), HasSubstr("are missing")));
+}
+
+}  // namespace
+}  // namespace tw
