@@ -1,0 +1,41 @@
+#include "kernels/embedding.h"
+
+#include "kernels/dispatch.h"
+
+namespace tw {
+
+void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
+  const char* name = "embedding_forward";
+  check_rank(name, "ids", op.ids, 2);
+  check_view(name, "ids", op.ids, op.ids.shape, DType::i32);
+  check_rank(name, "tokens", op.tokens, 2);
+  check_dtype(name, "tokens", op.tokens, {DType::fp32, DType::bf16});
+  const int64_t B = op.ids.dim(0), T = op.ids.dim(1), C = op.tokens.dim(1);
+  check_view(name, "x", op.x, {B, T, C}, op.tokens.dtype);
+  if (op.positions) {
+    check_rank(name, "positions", op.positions, 2);
+    check_view(name, "positions", op.positions, {op.positions.dim(0), C}, op.tokens.dtype);
+    TW_CHECK(op.first_position >= 0 && op.first_position + T <= op.positions.dim(0), bug,
+             "[{}] positions {} to {} of {}", name, op.first_position, op.first_position + T, op.positions.dim(0));
+  }
+  TW_DISPATCH(embedding_forward, op, stream);
+}
+
+void embedding_backward(const EmbeddingBackward& op, const Stream& stream) {
+  const char* name = "embedding_backward";
+  check_rank(name, "ids", op.ids, 2);
+  check_view(name, "ids", op.ids, op.ids.shape, DType::i32);
+  check_rank(name, "dtokens", op.dtokens, 2);
+  check_dtype(name, "dx", op.dx, {DType::fp32, DType::bf16});
+  const int64_t B = op.ids.dim(0), T = op.ids.dim(1), C = op.dtokens.dim(1);
+  check_view(name, "dx", op.dx, {B, T, C}, op.dx.dtype);
+  check_view(name, "dtokens", op.dtokens, op.dtokens.shape, DType::fp32);
+  if (op.dpositions) {
+    check_rank(name, "dpositions", op.dpositions, 2);
+    check_view(name, "dpositions", op.dpositions, {op.dpositions.dim(0), C}, DType::fp32);
+    TW_CHECK(T <= op.dpositions.dim(0), bug, "[{}] {} tokens, {} positions", name, T, op.dpositions.dim(0));
+  }
+  TW_DISPATCH(embedding_backward, op, stream);
+}
+
+}  // namespace tw
