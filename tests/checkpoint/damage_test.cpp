@@ -229,6 +229,22 @@ TEST_F(Damage, EveryChangedManifestIsRefusedQuickly) {
   expect_fallback("is cut off");
 }
 
+TEST(Manifest, ManyShortPiecesAreReadBackInTime) {
+  Manifest manifest;
+  StoredFile& shard = manifest.shards.emplace_back();
+  shard.file = "s";
+  for (int i = 0; i < 20000; ++i) {
+    shard.pieces.push_back({"w", "m", Shape{1, 1, 5, 4000}, i, i + 1, shard.bytes, 1});
+    shard.bytes += 4;
+  }
+  shard.blocks.resize(1);
+  manifest.view.file = "v";
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(parse_stored_file(to_text(shard)).pieces.size(), 20000u);
+  EXPECT_EQ(parse_manifest(to_text(manifest), "MANIFEST").shards[0].pieces.size(), 20000u);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
 // A MANIFEST made on purpose, with a right checksum: sizes and names are checked all the same.
 TEST_F(Damage, AHostileManifestIsRefused) {
   const std::string good = read_file(newest_ / "MANIFEST");
@@ -267,6 +283,9 @@ TEST_F(Damage, AHostileManifestIsRefused) {
   refused(changed("\"tensor\": \"tokens.weight\"", "\"tensor\": \"../x\""), "plain name");
   refused(changed("\"trainer\": ", "\"trainer\": " + std::string(100000, '[') + std::string(100000, ']') + ", \"x\": "),
           "nested too deeply");
+  std::string swarm = "{\n \"a\": [";
+  while (swarm.size() < size_t(20) << 20) swarm += "[],";
+  refused(sealed(swarm + "1]"), "more than a MANIFEST has");
   refused(sealed("[[[["), "is not JSON");
   refused(sealed("{\n"), "is not JSON");
   refused(sealed("{\n \"format\": \"other\""), "not a MANIFEST of Tokenwerk");
