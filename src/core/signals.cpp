@@ -21,6 +21,7 @@ void catch_stop_signals() {
   for (int s : {SIGTERM, SIGINT, SIGUSR1})
     TW_CHECK(::sigaction(s, &action, nullptr) == 0, bug, "cannot install a handler for signal {}", s);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // past `ulimit -f`, write() shall fail, as on a full disk
 }
 int stop_signal() noexcept { return pending; }
 void clear_stop_signal() noexcept { pending = 0; }

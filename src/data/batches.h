@@ -15,14 +15,17 @@ struct BatchOptions {
   int64_t sample_stride = 0; // tokens from one sample's start to the next; 0 = seq_len. A sample is T + 1 tokens
   bool shuffle = true;       // each epoch in its own order; else the order of the files
   uint64_t seed = 0;
+  int64_t vocab_size = 0;    // of the model: a token not below it is Error(data); 0 = the files' own bound alone
 };
 
 class Batches {
  public:
-  // Throws Error(data) where the files hold less than one sample or differ in tokenizer or dtype.
+  // Throws Error(data) where the files hold less than one sample or differ in tokenizer or dtype, Error(config) where
+  // an option is out of range. A sample lies in one file; files shorter than a sample give none.
   Batches(std::vector<std::shared_ptr<const TokenFile>> files, const BatchOptions& options);
   int64_t samples_per_epoch() const noexcept;
-  // Sample `index` counts on through the epochs. x[t] = token t, y[t] = token t + 1 of the sample; (T) each.
+  // Sample `index` counts on through the epochs: each sample once in every samples_per_epoch() of them. x[t] = token t,
+  // y[t] = token t + 1 of the sample; (T) each. Any thread may call it. Error(data) names a token out of range.
   void sample(int64_t index, int32_t* x, int32_t* y) const;
   // Where sample `index` comes from: file number and first token.
   struct Origin { int file; int64_t first_token; };
@@ -30,10 +33,11 @@ class Batches {
   std::string fingerprint() const;  // changes with files, order or options
 
  private:
+  int64_t shuffled(int64_t position, int64_t epoch) const;
   std::vector<std::shared_ptr<const TokenFile>> files_;
   std::vector<int64_t> first_sample_;  // of each file
   BatchOptions options_;
-  int64_t samples_ = 0;
+  int64_t samples_ = 0, stride_ = 0;
 };
 
 }  // namespace tw

@@ -23,7 +23,8 @@ struct Document {
 class TokenFile {
  public:
   // Opens our HDF5 token file, or a raw file of little-endian ids: ".u16"/".u32" or `raw_bits` 16 or 32 for any
-  // name (then one document, no provenance). Checks sizes, index and (with `verify`) the checksum: Error(data).
+  // name (then one document, no provenance). Error(no_input) where it cannot be read. Sizes, types and the document
+  // index are checked always, the tokens (checksum, every id below vocab_size) with `verify`: Error(data).
   static std::shared_ptr<const TokenFile> open(const std::filesystem::path& path, int raw_bits = 0, bool verify = false);
 
   int64_t size() const noexcept { return size_; }  // tokens
@@ -35,12 +36,17 @@ class TokenFile {
   int64_t vocab_size() const noexcept { return vocab_; } // 0 = unknown (raw file)
   int64_t source_bytes() const noexcept { return source_bytes_; }  // text bytes behind the tokens; 0 = unknown
   const std::string& tokenizer_hash() const noexcept { return tokenizer_hash_; }
-  const std::string& checksum() const noexcept { return checksum_; }  // XXH3 of the tokens, hex
+  // XXH3-64 of the tokens' bytes, hex. Of a raw file above 256 MiB: "sampled-" and the sum of 4096 pieces of it.
+  const std::string& checksum() const noexcept { return checksum_; }
   const std::vector<Document>& documents() const noexcept { return documents_; }
   const Document& document_of(int64_t token) const;      // Error(bug) out of range
   const std::filesystem::path& path() const noexcept { return path_; }
+  // Reads every token: Error(data) names the first that is not below vocab_size, or the wrong checksum.
+  void verify() const;
 
  private:
+  void open_raw();
+  void open_hdf5();
   std::filesystem::path path_;
   MappedFile map_;
   const unsigned char* tokens_ = nullptr;
@@ -50,12 +56,21 @@ class TokenFile {
   std::vector<Document> documents_;
 };
 
-// Writes a token file in constant memory; it appears under its name only when finish() succeeded.
+// Writes a token file; it appears under its name only when finish() succeeded, flushed to the disk. Tokens go to the
+// disk at once, so memory grows with the documents (their index) and not with the tokens.
 class TokenFileWriter {
  public:
+  // u16 where vocab_size fits, else u32. Error(cannot_create).
   TokenFileWriter(const std::filesystem::path& path, int64_t vocab_size, std::string tokenizer_hash);
   ~TokenFileWriter();  // removes the unfinished file
-  void add(const Document& document, const std::vector<int32_t>& ids);  // first_token and tokens are filled in here
+  // A whole document. first_token and tokens are filled in here. Error(io) where the disk is full, Error(bug) where an
+  // id is not below vocab_size.
+  void add(const Document& document, const std::vector<int32_t>& ids);
+  // A document in parts: begin, append as often as needed, end (with the number of text bytes in document.bytes).
+  void append(const std::vector<int32_t>& ids);
+  void end_document(const Document& document);
+  int64_t tokens() const noexcept;  // written so far
+  // Error(data) where there are no tokens, Error(io).
   void finish();
 
  private:
