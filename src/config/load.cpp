@@ -11,6 +11,7 @@
 #include "src/config/files.h"
 #include "src/config/values.h"
 #include "src/core/error.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace {
@@ -19,7 +20,7 @@ constexpr size_t kMaxIncludes = 8;
 
 std::string printable(std::string_view text, size_t limit = 200) {
   std::string out(text.substr(0, limit));
-  if (!valid_utf8(out))
+  if (!is_utf8(out))
     for (char& c : out)
       if (static_cast<unsigned char>(c) >= 0x80) c = '?';
   for (char& c : out)

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "src/core/error.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace {
@@ -55,7 +56,7 @@ std::string shortened(std::string text) {
 }
 
 void check_text(const ConfigKey& key, const std::string& text, std::string_view where) {
-  TW_CHECK(valid_utf8(text) && text.find('\0') == text.npos, config, "{}: {} is not valid UTF-8 text", where, key.name);
+  TW_CHECK(is_utf8(text) && text.find('\0') == text.npos, config, "{}: {} is not valid UTF-8 text", where, key.name);
 }
 
 void check_range(const ConfigKey& key, double value, std::string_view where) {
@@ -164,25 +165,6 @@ ConfigValue value_from_text(const ConfigKey& key, std::string_view text, std::st
       return checked_value(key, text.empty() ? std::vector<std::string>{} : std::vector{std::string(text)}, where);
     default: return checked_value(key, std::string(text), where);
   }
-}
-
-bool valid_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = [&](size_t k) { return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u; };
-    const unsigned c = byte(i);
-    const size_t more = c < 0x80 ? 0 : c >= 0xc2 && c < 0xe0 ? 1 : c >= 0xe0 && c < 0xf0 ? 2 : c >= 0xf0 && c < 0xf5 ? 3 : 4;
-    if (more == 4) return false;
-    unsigned point = more == 0 ? c : c & (0x3fu >> more);
-    for (size_t k = 1; k <= more; ++k) {
-      if ((byte(i + k) & 0xc0) != 0x80) return false;
-      point = point << 6 | (byte(i + k) & 0x3f);
-    }
-    if ((more == 2 && point < 0x800) || (more == 3 && (point < 0x10000 || point > 0x10ffff)) ||
-        (point >= 0xd800 && point < 0xe000))
-      return false;
-    i += more + 1;
-  }
-  return true;
 }
 
 std::string toml_string(std::string_view text) {

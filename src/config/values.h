@@ -19,6 +19,5 @@ bool parse_quantity(KeyType type, std::string_view text, double& value);
 
 std::string to_toml_text(const ConfigValue& value);
 std::string toml_string(std::string_view text);  // in quotes, escaped
-bool valid_utf8(std::string_view text);
 
 }  // namespace tw

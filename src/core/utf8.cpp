@@ -1,0 +1,34 @@
+#include "src/core/utf8.h"
+
+#include <cstring>
+
+namespace tw {
+
+void append_utf8(std::string& out, char32_t c) {
+  if (c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) c = 0xFFFD;
+  if (c < 0x80) {
+    out += char(c);
+  } else if (c < 0x800) {
+    out += {char(0xC0 | c >> 6), char(0x80 | (c & 63))};
+  } else if (c < 0x10000) {
+    out += {char(0xE0 | c >> 12), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+  } else {
+    out += {char(0xF0 | c >> 18), char(0x80 | (c >> 12 & 63)), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+  }
+}
+
+bool is_utf8(std::string_view text) noexcept {
+  for (size_t i = 0; i < text.size();) {
+    uint64_t word;
+    if (i + 8 <= text.size() && (std::memcpy(&word, text.data() + i, 8), (word & 0x8080808080808080u) == 0)) {
+      i += 8;
+      continue;
+    }
+    const int n = utf8_length(text.data() + i, text.size() - i);
+    if (n <= 0) return false;
+    i += size_t(n);
+  }
+  return true;
+}
+
+}  // namespace tw
