@@ -32,7 +32,7 @@ struct SumOfSquares {
 void sum_of_squares(const SumOfSquares& op, const Stream& stream);
 
 // out = the sum of `parts` over dimension 0 in one fixed binary tree:
-// tree(lo, hi) = tree(lo, mid) + tree(mid, hi), mid = (lo + hi) / 2. P a power of two.
+// tree(lo, hi) = tree(lo, mid) + tree(mid, hi), mid = (lo + hi) / 2.
 struct TreeSum {
   ConstView parts;  // (P, n) fp32
   View out;         // (n) fp32, overwritten; may be row 0 of parts

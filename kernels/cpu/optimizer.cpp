@@ -1,47 +1,78 @@
 #include "kernels/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "kernels/cpu/vector.h"
-#include "src/core/thread_team.h"
+#include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
 namespace {
 
-constexpr int64_t kGrain = 64 * kParameterBlock;
+static_assert(kParameterBlock % kLanes == 0);
+constexpr int64_t kGrain = 64 * kParameterBlock;  // elements of one item of work
+constexpr int64_t kTreeChunk = 2048;
 
 struct Coefficients {
-  float keep, gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2, rate, inverse_root, eps;
+  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2, rate, inverse_root, eps;
 };
 
 // One block; `keep` is 1 - lr * weight_decay or 1.
 TW_INLINE void update(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g,
-                      const Coefficients& k) {
-  for (int64_t i = 0; i < kParameterBlock; ++i) {
-    const float gradient = g[i] * k.gradient_scale;
-    const float mi = k.beta1 * m[i] + k.one_minus_beta1 * gradient;
-    const float vi = k.beta2 * v[i] + k.one_minus_beta2 * (gradient * gradient);
-    m[i] = mi;
-    v[i] = vi;
-    p[i] = p[i] * k.keep - k.rate * mi / (__builtin_sqrtf(vi) * k.inverse_root + k.eps);
+                      float keep, const Coefficients& k) {
+  for (int64_t i = 0; i < kParameterBlock; i += kLanes) {
+    const Vf gradient = load(g + i) * k.gradient_scale;
+    const Vf mi = k.beta1 * load(m + i) + k.one_minus_beta1 * gradient;
+    const Vf vi = k.beta2 * load(v + i) + k.one_minus_beta2 * (gradient * gradient);
+    Vf root;
+    for (int j = 0; j < kLanes; ++j) root[j] = __builtin_sqrtf(vi[j]);
+    store(m + i, mi);
+    store(v + i, vi);
+    store(p + i, load(static_cast<const float*>(p) + i) * keep - k.rate * mi / (root * k.inverse_root + k.eps));
   }
 }
 
-constexpr int kMaxHeight = 32;
-constexpr int64_t kTreeChunk = 2048;
+typedef float Vf4 __attribute__((vector_size(16)));
+typedef int32_t Vi4 __attribute__((vector_size(16)));
+typedef double Vd4 __attribute__((vector_size(32)));
 
-// out := tree(lo, hi) of elements [begin, begin + n); `scratch` holds one chunk for each level below.
-void tree(const float* parts, int64_t stride, int64_t lo, int64_t hi, int64_t begin, int64_t n, float* out, float* scratch) {
-  if (hi - lo == 1) {
-    if (out != parts + lo * stride + begin) std::memcpy(out, parts + lo * stride + begin, size_t(n) * sizeof(float));
-    return;
+// sums[j] = sum of squares of block j of 8; a lane is a block, so that each block is added in order.
+TW_INLINE void squares_of_8(const float* x, double* sums) {
+  Vd4 total[2] = {};
+  for (int64_t i = 0; i < kParameterBlock; i += 4) {
+    for (int half = 0; half < 2; ++half) {
+      Vf4 row[4];
+      for (int j = 0; j < 4; ++j) std::memcpy(&row[j], x + (4 * half + j) * kParameterBlock + i, sizeof row[j]);
+      const Vf4 low01 = __builtin_shuffle(row[0], row[1], Vi4{0, 4, 1, 5}), low23 = __builtin_shuffle(row[2], row[3], Vi4{0, 4, 1, 5});
+      const Vf4 high01 = __builtin_shuffle(row[0], row[1], Vi4{2, 6, 3, 7}), high23 = __builtin_shuffle(row[2], row[3], Vi4{2, 6, 3, 7});
+      const Vf4 columns[4] = {
+          __builtin_shuffle(low01, low23, Vi4{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Vi4{2, 3, 6, 7}),
+          __builtin_shuffle(high01, high23, Vi4{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Vi4{2, 3, 6, 7})};
+      for (const Vf4& column : columns) {
+        const Vd4 d = __builtin_convertvector(column, Vd4);
+        total[half] += d * d;  // the square of an fp32 is exact in double, so FMA changes nothing
+      }
+    }
   }
+  std::memcpy(sums, total, sizeof total);
+}
+double squares_of_1(const float* x) {
+  double total = 0;
+  for (int64_t i = 0; i < kParameterBlock; ++i) total += double(x[i]) * double(x[i]);
+  return total;
+}
+
+// tree(lo, hi) of elements [begin, begin + n): a leaf is the part itself, else the sum is put into
+// `out`. scratch: two chunks for each level below.
+const float* tree(const float* parts, int64_t stride, int64_t lo, int64_t hi, int64_t begin, int64_t n, float* out,
+                  float* scratch) {
+  if (hi - lo == 1) return parts + lo * stride + begin;
   const int64_t mid = (lo + hi) / 2;
-  tree(parts, stride, lo, mid, begin, n, scratch, scratch + 2 * kTreeChunk);
-  tree(parts, stride, mid, hi, begin, n, scratch + kTreeChunk, scratch + 2 * kTreeChunk);
-  const float *a = scratch, *b = scratch + kTreeChunk;
-  for (int64_t i = 0; i < n; ++i) out[i] = a[i] + b[i];
+  float *left = scratch, *right = scratch + kTreeChunk, *below = scratch + 2 * kTreeChunk;
+  const float* a = tree(parts, stride, lo, mid, begin, n, left, below);
+  const float* b = tree(parts, stride, mid, hi, begin, n, right, below);
+  for_vectors(n, [=](int64_t i, auto k) TW_STEP { put(out + i, k, get(a + i, k) + get(b + i, k)); });
+  return out;
 }
 
 }  // namespace
@@ -53,16 +84,20 @@ void adamw(const AdamW& op, const Stream& stream) {
   bf16* copy = op.copy ? op.copy.as<bf16>() : nullptr;
   const double correction1 = 1 - std::pow(double(op.beta1), double(op.step));
   const double correction2 = 1 - std::pow(double(op.beta2), double(op.step));
-  Coefficients k{1, op.gradient_scale, op.beta1, op.beta2, float(1 - double(op.beta1)), float(1 - double(op.beta2)),
-                 float(double(op.lr) / correction1), float(1 / std::sqrt(correction2)), op.eps};
+  const Coefficients k{op.gradient_scale,
+                       op.beta1,
+                       op.beta2,
+                       float(1 - double(op.beta1)),
+                       float(1 - double(op.beta2)),
+                       float(double(op.lr) / correction1),
+                       float(1 / std::sqrt(correction2)),
+                       op.eps};
   const float keep = float(1 - double(op.lr) * double(op.weight_decay));
-  parallel_blocks(stream, op.param.dim(0), kGrain, [&](int64_t begin, int64_t end, int) {
-    Coefficients mine = k;
+  parallel_blocks(stream, op.param.dim(0), kGrain, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += kParameterBlock) {
-      mine.keep = decayed[i / kParameterBlock] ? keep : 1.0f;
-      update(p + i, m + i, v + i, g + i, mine);
-      if (copy)
-        for (int64_t j = i; j < i + kParameterBlock; j += kLanes) store(copy + j, load(p + j));
+      update(p + i, m + i, v + i, g + i, decayed[i / kParameterBlock] ? keep : 1.0f, k);
+      if (!copy) continue;
+      for (int64_t j = i; j < i + kParameterBlock; j += kLanes) store(copy + j, load(static_cast<const float*>(p) + j));
     }
   });
 }
@@ -71,30 +106,31 @@ void sum_of_squares(const SumOfSquares& op, const Stream& stream) {
   const float* x = op.x.as<float>();
   const int64_t blocks = op.x.dim(0) / kParameterBlock, parts = op.sums.dim(0), each = blocks / parts;
   double* partial = static_cast<double*>(stream.team().workspace(size_t(blocks) * sizeof(double)));
-  parallel_blocks(stream, blocks, 64, [&](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) {
-      double lanes[8] = {};
-      const float* from = x + b * kParameterBlock;
-      for (int64_t i = 0; i < kParameterBlock; i += 8)
-        for (int64_t j = 0; j < 8; ++j) lanes[j] += double(from[i + j]) * double(from[i + j]);
-      partial[b] = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
-    }
+  parallel_blocks(stream, blocks, 64, [=](int64_t begin, int64_t end, int) {
+    int64_t b = begin;
+    for (; b + 8 <= end; b += 8) squares_of_8(x + b * kParameterBlock, partial + b);
+    for (; b < end; ++b) partial[b] = squares_of_1(x + b * kParameterBlock);
   });
   double* sums = op.sums.as<double>();
-  for (int64_t p = 0; p < parts; ++p) {
+  parallel_blocks(stream, parts, 1, [=](int64_t part, int64_t, int) {
     double total = 0;
-    for (int64_t b = p * each; b < (p + 1) * each; ++b) total += partial[b];
-    sums[p] = total;
-  }
+    for (int64_t b = part * each; b < (part + 1) * each; ++b) total += partial[b];
+    sums[part] = total;
+  });
 }
 
 void tree_sum(const TreeSum& op, const Stream& stream) {
   const float* parts = op.parts.as<float>();
   float* out = op.out.as<float>();
   const int64_t P = op.parts.dim(0), n = op.parts.dim(1);
-  parallel_blocks(stream, n, kTreeChunk, [&](int64_t begin, int64_t end, int thread) {
-    float* scratch = static_cast<float*>(stream.team().scratch(thread, size_t(2 * kMaxHeight * kTreeChunk) * sizeof(float)));
-    tree(parts, n, 0, P, begin, end - begin, out + begin, scratch);
+  int levels = 0;
+  while ((int64_t(1) << levels) < P) ++levels;
+  const size_t scratch = size_t(2 * levels * kTreeChunk) * sizeof(float);
+  ThreadTeam& team = stream.team();
+  parallel_blocks(stream, n, kTreeChunk, [=, &team](int64_t begin, int64_t end, int thread) {
+    float* mine = static_cast<float*>(team.scratch(thread, scratch));
+    const float* sum = tree(parts, n, 0, P, begin, end - begin, out + begin, mine);
+    if (sum != out + begin) std::memcpy(out + begin, sum, size_t(end - begin) * sizeof(float));
   });
 }
 

@@ -1,69 +1,47 @@
 #include "kernels/pointwise.h"
 
-#include <cmath>
 #include <cstring>
+#include <type_traits>
 
-#include "kernels/cpu/vector.h"
-#include "src/core/thread_team.h"
+#include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;  // elements of one item of work
+// 0.5 (1 + tanh(u / 2)) = sigmoid(u), u = 2 sqrt(2/pi) (x + 0.044715 x^3).
+constexpr float kLinear = 1.5957691216057308f, kCubic = kLinear * 0.044715f;
 
-// body(i, n): n = kLanes, or 1 for the elements at the end.
-template <class Body>
-TW_INLINE void elements(const Stream& stream, int64_t count, Body body) {
-  parallel_blocks(stream, count, kGrain, [&](int64_t begin, int64_t end, int) {
-    int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes) body(i, int64_t(kLanes));
-    for (; i < end; ++i) body(i, int64_t(1));
-  });
-}
-template <class T>
-TW_INLINE Vf get(const T* p, int64_t n) { return n == kLanes ? load(p) : fill(float(*p)); }
-template <class T>
-TW_INLINE void put(T* p, int64_t n, Vf v) {
-  if (n == kLanes) store(p, v);
-  else *p = T(v[0]);
-}
+struct TanhForm {
+  static TW_INLINE Vf value(Vf x) { return x / one_and_exp_of_minus(x * (kLinear + kCubic * (x * x))); }
+  static TW_INLINE Vf slope(Vf x) {
+    const Vf square = x * x, s = sigmoid(x * (kLinear + kCubic * square));
+    return s + (x * s) * ((1.0f - s) * (kLinear + 3 * kCubic * square));
+  }
+};
+struct ErfForm {
+  static TW_INLINE Vf value(Vf x) { return x * normal(x).cdf; }
+  static TW_INLINE Vf slope(Vf x) {
+    const Normal n = normal(x);
+    return n.cdf + x * n.density;
+  }
+};
 
-TW_INLINE Vf sigmoid(Vf x) { return 1.0f / (1.0f + exp(-x)); }
-
-// 0.5 (1 + tanh(u)) = sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3).
-constexpr float kTwoRoot = 1.5957691216057308f;  // 2 sqrt(2/pi)
-TW_INLINE Vf gelu_tanh(Vf x) { return x * sigmoid(kTwoRoot * (x + 0.044715f * x * x * x)); }
-TW_INLINE Vf gelu_tanh_slope(Vf x) {
-  const Vf s = sigmoid(kTwoRoot * (x + 0.044715f * x * x * x));
-  return s + x * s * (1.0f - s) * (kTwoRoot * (1.0f + 3 * 0.044715f * x * x));
-}
-TW_INLINE Vf gelu_erf(Vf x) {
-  Vf y{};
-  for (int i = 0; i < kLanes; ++i) y[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * 0.70710678118654752f));
-  return y;
-}
-TW_INLINE Vf gelu_erf_slope(Vf x) {
-  Vf y{};
-  for (int i = 0; i < kLanes; ++i) y[i] = 0.5f * (1.0f + std::erf(x[i] * 0.70710678118654752f));
-  return y + x * exp(-0.5f * x * x) * 0.3989422804014327f;
-}
-
-template <class T>
+template <class Form, class T>
 void gelu_forward_of(const GeluForward& op, const Stream& stream) {
   const T* x = op.x.as<T>();
   T* y = op.y.as<T>();
-  if (op.tanh_form) elements(stream, op.x.count(), [=](int64_t i, int64_t n) { put(y + i, n, gelu_tanh(get(x + i, n))); });
-  else elements(stream, op.x.count(), [=](int64_t i, int64_t n) { put(y + i, n, gelu_erf(get(x + i, n))); });
+  for_elements(stream, op.x.count(), [=](int64_t i, auto n) TW_STEP {
+    put(y + i, n, Form::value(get(x + i, n)));
+  });
 }
 
-template <class T>
+template <class Form, class T>
 void gelu_backward_of(const GeluBackward& op, const Stream& stream) {
   const T *x = op.x.as<T>(), *dy = op.dy.as<T>();
   T* dx = op.dx.as<T>();
-  if (op.tanh_form)
-    elements(stream, op.x.count(), [=](int64_t i, int64_t n) { put(dx + i, n, get(dy + i, n) * gelu_tanh_slope(get(x + i, n))); });
-  else
-    elements(stream, op.x.count(), [=](int64_t i, int64_t n) { put(dx + i, n, get(dy + i, n) * gelu_erf_slope(get(x + i, n))); });
+  for_elements(stream, op.x.count(), [=](int64_t i, auto n) TW_STEP {
+    put(dx + i, n, get(dy + i, n) * Form::slope(get(x + i, n)));
+  });
 }
 
 template <class T>
@@ -71,16 +49,14 @@ void swiglu_forward_of(const SwigluForward& op, const Stream& stream) {
   const int64_t F = op.y.dim(1);
   const T* in = op.gate_up.as<T>();
   T* y = op.y.as<T>();
-  parallel_blocks(stream, op.y.dim(0), 8, [&](int64_t begin, int64_t end, int) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T *gate = in + n * 2 * F, *up = gate + F;
-      const auto one = [&](int64_t f, int64_t k) {
-        const Vf g = get(gate + f, k);
-        put(y + n * F + f, k, g * sigmoid(g) * get(up + f, k));
-      };
-      int64_t f = 0;
-      for (; f + kLanes <= F; f += kLanes) one(f, kLanes);
-      for (; f < F; ++f) one(f, 1);
+  parallel_blocks(stream, op.y.dim(0), 8, [=](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T *gate = in + r * 2 * F, *up = gate + F;
+      T* to = y + r * F;
+      for_vectors(F, [=](int64_t f, auto n) TW_STEP {
+        const Vf g = get(gate + f, n);
+        put(to + f, n, g * get(up + f, n) / one_and_exp_of_minus(g));
+      });
     }
   });
 }
@@ -90,23 +66,20 @@ void swiglu_backward_of(const SwigluBackward& op, const Stream& stream) {
   const int64_t F = op.dy.dim(1);
   const T *in = op.gate_up.as<T>(), *dy = op.dy.as<T>();
   T* out = op.dgate_up.as<T>();
-  parallel_blocks(stream, op.dy.dim(0), 8, [&](int64_t begin, int64_t end, int) {
-    for (int64_t n = begin; n < end; ++n) {
-      const T* gate = in + n * 2 * F;
-      T* dgate = out + n * 2 * F;
-      const auto one = [&](int64_t f, int64_t k) {
-        const Vf g = get(gate + f, k), up = get(gate + F + f, k), d = get(dy + n * F + f, k), s = sigmoid(g);
-        put(dgate + f, k, d * up * s * (1.0f + g * (1.0f - s)));
-        put(dgate + F + f, k, d * g * s);
-      };
-      int64_t f = 0;
-      for (; f + kLanes <= F; f += kLanes) one(f, kLanes);
-      for (; f < F; ++f) one(f, 1);
+  parallel_blocks(stream, op.dy.dim(0), 8, [=](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T *gate = in + r * 2 * F, *from = dy + r * F;
+      T* dgate = out + r * 2 * F;
+      for_vectors(F, [=](int64_t f, auto n) TW_STEP {
+        const Vf g = get(gate + f, n), up = get(gate + F + f, n), d = get(from + f, n), s = sigmoid(g);
+        put(dgate + f, n, d * up * s * (1.0f + g * (1.0f - s)));
+        put(dgate + F + f, n, d * g * s);
+      });
     }
   });
 }
 
-// Rows are added in blocks of 64, the blocks' sums in order.
+// Rows are added in blocks of 64, then the blocks' sums in order.
 template <class T>
 void bias_backward_of(const BiasBackward& op, const Stream& stream) {
   constexpr int64_t kRows = 64;
@@ -114,24 +87,26 @@ void bias_backward_of(const BiasBackward& op, const Stream& stream) {
   const T* dy = op.dy.as<T>();
   float* dbias = op.dbias.as<float>();
   float* partial = static_cast<float*>(stream.team().workspace(size_t(blocks * C) * sizeof(float)));
-  parallel_blocks(stream, N, kRows, [&](int64_t begin, int64_t end, int) {
+  parallel_blocks(stream, N, kRows, [=](int64_t begin, int64_t end, int) {
     float* to = partial + begin / kRows * C;
     std::memset(to, 0, size_t(C) * sizeof(float));
-    for (int64_t n = begin; n < end; ++n) {
-      int64_t c = 0;
-      for (; c + kLanes <= C; c += kLanes) store(to + c, load(to + c) + load(dy + n * C + c));
-      for (; c < C; ++c) to[c] += float(dy[n * C + c]);
+    for (int64_t r = begin; r < end; ++r) {
+      const T* from = dy + r * C;
+      for_vectors(C, [=](int64_t c, auto n) TW_STEP {
+        put(to + c, n, get(static_cast<const float*>(to) + c, n) + get(from + c, n));
+      });
     }
   });
-  for (int64_t b = 0; b < blocks; ++b)
-    for (int64_t c = 0; c < C; ++c) dbias[c] += partial[b * C + c];
+  add_rows_in_order(stream, partial, blocks, C, C, dbias);
 }
 
 template <class T>
 void add_of(const Add& op, const Stream& stream) {
   const T *a = op.a.as<T>(), *b = op.b.as<T>();
   T* out = op.out.as<T>();
-  elements(stream, op.a.count(), [=](int64_t i, int64_t n) { put(out + i, n, get(a + i, n) + get(b + i, n)); });
+  for_elements(stream, op.a.count(), [=](int64_t i, auto n) TW_STEP {
+    put(out + i, n, get(a + i, n) + get(b + i, n));
+  });
 }
 
 template <class In, class Out>
@@ -140,15 +115,11 @@ void cast_of(const Cast& op, const Stream& stream) {
   Out* out = op.out.as<Out>();
   if constexpr (std::is_same_v<In, Out>) {
     if (in == out) return;
-    parallel_blocks(stream, op.in.count(), kGrain, [&](int64_t begin, int64_t end, int) {
+    parallel_blocks(stream, op.in.count(), 1 << 16, [=](int64_t begin, int64_t end, int) {
       std::memcpy(static_cast<void*>(out + begin), in + begin, size_t(end - begin) * sizeof(In));
     });
-  } else if constexpr (std::is_same_v<In, fp16> || std::is_same_v<Out, fp16>) {
-    parallel_blocks(stream, op.in.count(), kGrain, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) out[i] = Out(float(in[i]));
-    });
   } else {
-    elements(stream, op.in.count(), [=](int64_t i, int64_t n) { put(out + i, n, get(in + i, n)); });
+    for_elements(stream, op.in.count(), [=](int64_t i, auto n) TW_STEP { put(out + i, n, get(in + i, n)); });
   }
 }
 
@@ -162,10 +133,14 @@ void cast_from(const Cast& op, const Stream& stream) {
 }  // namespace
 
 void gelu_forward(const GeluForward& op, const Stream& stream) {
-  op.x.dtype == DType::bf16 ? gelu_forward_of<bf16>(op, stream) : gelu_forward_of<float>(op, stream);
+  const bool half = op.x.dtype == DType::bf16;
+  if (op.tanh_form) half ? gelu_forward_of<TanhForm, bf16>(op, stream) : gelu_forward_of<TanhForm, float>(op, stream);
+  else half ? gelu_forward_of<ErfForm, bf16>(op, stream) : gelu_forward_of<ErfForm, float>(op, stream);
 }
 void gelu_backward(const GeluBackward& op, const Stream& stream) {
-  op.x.dtype == DType::bf16 ? gelu_backward_of<bf16>(op, stream) : gelu_backward_of<float>(op, stream);
+  const bool half = op.x.dtype == DType::bf16;
+  if (op.tanh_form) half ? gelu_backward_of<TanhForm, bf16>(op, stream) : gelu_backward_of<TanhForm, float>(op, stream);
+  else half ? gelu_backward_of<ErfForm, bf16>(op, stream) : gelu_backward_of<ErfForm, float>(op, stream);
 }
 void swiglu_forward(const SwigluForward& op, const Stream& stream) {
   op.y.dtype == DType::bf16 ? swiglu_forward_of<bf16>(op, stream) : swiglu_forward_of<float>(op, stream);
@@ -187,7 +162,9 @@ void cast(const Cast& op, const Stream& stream) {
 void scale(const Scale& op, const Stream& stream) {
   float* x = op.x.as<float>();
   const float factor = op.factor;
-  elements(stream, op.x.count(), [=](int64_t i, int64_t n) { put(x + i, n, get(static_cast<const float*>(x) + i, n) * factor); });
+  for_elements(stream, op.x.count(), [=](int64_t i, auto n) TW_STEP {
+    put(x + i, n, get(static_cast<const float*>(x) + i, n) * factor);
+  });
 }
 
 TW_SIMD_END

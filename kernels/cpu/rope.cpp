@@ -1,7 +1,6 @@
 #include "kernels/rope.h"
 
-#include "kernels/cpu/vector.h"
-#include "src/core/thread_team.h"
+#include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
 namespace {
@@ -9,24 +8,20 @@ namespace {
 template <class T>
 void rotate(const Rope& op, const Stream& stream) {
   const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), slots = op.qkv.dim(2), D = op.qkv.dim(3), half = D / 2;
+  const int64_t heads = op.heads + op.kv_heads;
   const float *cos = op.cos.as<float>(), *sin = op.sin.as<float>(), sign = op.backward ? -1.0f : 1.0f;
   T* qkv = op.qkv.as<T>();
-  parallel_blocks(stream, B * length, 16, [&](int64_t begin, int64_t end, int) {
+  parallel_blocks(stream, B * length, 16, [=](int64_t begin, int64_t end, int) {
     for (int64_t n = begin; n < end; ++n) {
       const float *c = cos + n % length * half, *s = sin + n % length * half;
-      for (int64_t h = 0; h < op.heads + op.kv_heads; ++h) {
+      for (int64_t h = 0; h < heads; ++h) {
         T *low = qkv + (n * slots + h) * D, *high = low + half;
-        int64_t i = 0;
-        for (; i + kLanes <= half; i += kLanes) {
-          const Vf a = load(low + i), b = load(high + i), vc = load(c + i), vs = load(s + i) * sign;
-          store(low + i, a * vc - b * vs);
-          store(high + i, b * vc + a * vs);
-        }
-        for (; i < half; ++i) {
-          const float a = float(low[i]), b = float(high[i]), vs = s[i] * sign;
-          low[i] = T(a * c[i] - b * vs);
-          high[i] = T(b * c[i] + a * vs);
-        }
+        for_vectors(half, [=](int64_t i, auto part) TW_STEP {
+          const Vf a = get(low + i, part), b = get(high + i, part);
+          const Vf vc = get(c + i, part), vs = get(s + i, part) * sign;
+          put(low + i, part, a * vc - b * vs);
+          put(high + i, part, b * vc + a * vs);
+        });
       }
     }
   });

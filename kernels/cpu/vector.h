@@ -29,15 +29,29 @@ TW_INLINE void store(float* p, Vf v) { std::memcpy(p, &v, sizeof v); }
 TW_INLINE Vf load(const bf16* p) {
   Vh h;
   std::memcpy(&h, p, sizeof h);
+#if TW_SIMD_LEVEL == 3
+  // The compiler would widen the two halves apart.
+  typedef short Short8 __attribute__((vector_size(16)));
+  return (Vf)((Vu)__builtin_ia32_pmovzxwd256((Short8)h) << 16);
+#else
   return (Vf)(__builtin_convertvector(h, Vu) << 16);
+#endif
 }
 // Rounds to nearest even; NaN stays NaN (as bf16(float)).
 TW_INLINE void store(bf16* p, Vf v) {
   const Vu u = (Vu)v;
-  const Vu rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
-  const Vu quiet = (u >> 16) | 0x40u;
-  const Vh h = __builtin_convertvector((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, Vh);
+  const Vu rounded = u + (((u >> 16) & 1u) + 0x7fffu);
+  const Vu bits = v == v ? rounded : (u | 0x400000u);
+#if TW_SIMD_LEVEL == 3
+  typedef long long Quads __attribute__((vector_size(32)));
+  const Vu top = bits >> 16;
+  const Quads packed = (Quads)__builtin_ia32_packusdw256((Vi)top, (Vi)top);
+  const Quads ordered = __builtin_ia32_permdi256(packed, 0x08);
+  std::memcpy(static_cast<void*>(p), &ordered, sizeof(Vh));
+#else
+  const Vh h = __builtin_convertvector(bits >> 16, Vh);
   std::memcpy(static_cast<void*>(p), &h, sizeof h);
+#endif
 }
 
 // First n < kLanes elements; the other lanes are `rest`.
