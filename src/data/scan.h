@@ -1,0 +1,91 @@
+// Reads a folder of documents: what each file is, what of it can be trained on, and which split it goes to.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tw {
+
+enum class Split : uint8_t { train, val, test };
+inline constexpr std::array<Split, 3> kSplits = {Split::train, Split::val, Split::test};
+const char* name_of(Split split) noexcept;  // "train", "val", "test"
+
+// Shares of the files, each in [0, 1], together 1; the default is that of data.split.
+struct SplitShares {
+  double train = 0.9, val = 0.05, test = 0.05;
+  bool operator==(const SplitShares&) const = default;
+};
+SplitShares parse_split(std::string_view text);  // "0.9,0.05,0.05"; Error(config) names data.split
+
+enum class FileState : uint8_t {
+  used,       // has text, belongs to a split
+  duplicate,  // the same bytes as a used file earlier in the list
+  skipped,    // not meant to be read: other kind, hidden, licence text, link
+  broken      // meant to be read, but has no text we can use
+};
+
+struct ScannedFile {
+  std::string path;  // relative to the folder, UTF-8; where a name is not UTF-8 (broken), with U+FFFD in it
+  FileState state = FileState::skipped;
+  std::string reason;  // why it is not used, "" where it is
+  std::string kind;    // name of its format; of kinds not read ".png" or ""
+  int64_t bytes = 0, mtime_ns = 0;
+  // Of files that were read:
+  std::string sha256, encoding;  // 64 digits; a name as "UTF-8"
+  int64_t text_bytes = 0;        // of the text inside, as UTF-8
+  std::string licence;           // "LICENSE: MIT License": nearest licence file and its first line, "" = none found
+  Split split = Split::train;    // of used files
+};
+
+struct Inventory {
+  std::filesystem::path folder;    // absolute
+  SplitShares shares;
+  double scanned_at = 0;           // wall clock, seconds
+  std::vector<ScannedFile> files;  // by path
+  std::vector<std::string> notes;  // what a person should know about the splits
+
+  struct Sum {
+    int64_t files = 0, bytes = 0, text_bytes = 0;
+  };
+  Sum sum(FileState state) const;
+  Sum sum(Split split) const;         // of used files
+  std::string fingerprint() const;    // SHA-256 of what decides tokens: used files, their content and their split
+  std::string table() const;          // for people: kinds, splits, problems
+};
+
+struct ScanProgress {
+  int64_t files = 0, bytes = 0;              // done
+  int64_t total_files = 0, total_bytes = 0;  // to be read
+};
+
+struct ScanOptions {
+  SplitShares shares;
+  std::vector<std::filesystem::path> leave_out;  // folders and files that are passed over: the run's own output
+  int threads = 1;                               // the result does not depend on it
+  std::function<void(const ScanProgress&)> progress;  // after each file, one call at a time
+};
+
+// Walks `folder` in the order of the paths, without names that begin with a dot. Links to files inside the folder are
+// read; links to folders and links that leave the folder, lead nowhere or in a circle are named and not followed.
+// Memory grows with the list of files alone, HTML documents (up to 64 MiB each) apart.
+//
+// Splits: the first 64 bits of a file's SHA-256, as a number in [0, 1), fall into the range of train, val or test, so
+// that equal content is in the same split in every scan, whatever else is in the folder. Only in small folders: with
+// three or more usable files, a split that has a share but no file gets one from the split that has most (of equals the
+// earlier one), namely the file whose hash lies nearest to it; with one or two, train takes all (if it has a share) and
+// a note says so.
+//
+// `previous`, an inventory of the same folder: files whose size and time did not change since are not read again.
+// Error(no_input) for a missing folder, Error(config) for shares that are none, Error(data) where nothing is usable.
+Inventory scan(const std::filesystem::path& folder, const ScanOptions& options = {}, const Inventory* previous = nullptr);
+
+// JSON, appears whole. Error(cannot_create), Error(io).
+void write_inventory(const Inventory& inventory, const std::filesystem::path& path);
+// The file may come from anyone: Error(no_input), Error(data) naming file and field.
+Inventory read_inventory(const std::filesystem::path& path);
+
+}  // namespace tw

@@ -1,0 +1,61 @@
+// From an inventory to token files: makes or takes a tokenizer and encodes the text of every used file.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "src/data/scan.h"
+
+namespace tw {
+
+struct TokenizeProgress {
+  const char* phase = "";  // "train tokenizer", "tokenize train", …
+  int64_t files = 0, bytes = 0;              // of the phase, done; bytes of the files
+  int64_t total_files = 0, total_bytes = 0;
+};
+
+struct TokenizeOptions {
+  std::filesystem::path out;        // gets tokenizer.json, tokens/{train,val,test}.h5 and tokens/tokens.json
+  std::filesystem::path tokenizer;  // what TextTokenizer::load reads; "" = a byte-level BPE is trained on the train split
+  int32_t vocab_size = 4096;        // of a trained one, at most
+  std::string eos_token = "<|endoftext|>";
+  bool append_eod = true;           // eos_token behind each document
+  int threads = 1;                  // the result does not depend on it
+  std::function<void(const TokenizeProgress&)> progress;  // from the calling thread
+};
+
+struct SplitTokens {
+  std::filesystem::path file;  // absolute or as options.out; "" = the split has no files
+  int64_t documents = 0, tokens = 0;
+  int64_t bytes = 0;           // of text
+  double seconds = 0;          // it took to make them
+  bool reused = false;         // made by an earlier call
+  double bytes_per_token() const noexcept { return tokens > 0 ? double(bytes) / double(tokens) : 0; }
+};
+
+struct TokenizeResult {
+  std::filesystem::path tokenizer;  // OUT/tokenizer.json
+  std::string tokenizer_hash;
+  int32_t vocab_size = 0;           // of the tokenizer: ids are below it
+  bool tokenizer_reused = false;    // trained by an earlier call
+  double tokenizer_seconds = 0;
+  std::array<SplitTokens, 3> splits;     // by Split
+  std::vector<std::string> left_out;     // "path: reason", files that changed or vanished since the scan
+  const SplitTokens& of(Split split) const noexcept { return splits[size_t(split)]; }
+};
+
+// Files whose bytes are no longer those of the inventory are left out and named. What an earlier call made of the same
+// files, tokenizer and options is kept: tokens/tokens.json tells. A split without files gives no token file. Special
+// tokens' texts in documents are ordinary text.
+//
+// Documents are read in blocks: memory does not grow with their length. They are cut only where that changes no id, but
+// for pieces above PieceEncoder::kMaxPiece and for tokenizers that put a space before a text, normalise it or know no
+// certain place to cut (SentencePiece): those see documents in parts of at most 64 MiB.
+// Error(config) for an eos_token the tokenizer does not have, Error(data) where train has no tokens or a file changes
+// while it is read, Error(io), Error(cannot_create), and what TextTokenizer::load throws.
+TokenizeResult tokenize(const Inventory& inventory, const TokenizeOptions& options);
+
+}  // namespace tw
