@@ -1,0 +1,16 @@
+// SentencePiece's normaliser: precompiled character rules (a double-array trie and the texts it points to), and
+// removal of extra spaces. Format: sentencepiece/src/normalizer.cc, DecodePrecompiledCharsMap and Normalize.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace tw {
+
+// Error(data) naming `file` where the map's sizes do not fit.
+void check_charsmap(std::string_view charsmap, const std::string& file);
+
+// Applies the rules (`charsmap` may be empty) and, if `collapse_spaces`, drops leading and trailing spaces and makes
+// runs of spaces one. Bytes that are no UTF-8 stay. Adds no prefix.
+std::string spm_normalize(std::string_view text, std::string_view charsmap, bool collapse_spaces);
+
+}  // namespace tw

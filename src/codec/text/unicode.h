@@ -1,0 +1,72 @@
+// UTF-8 and the three Unicode classes that pre-tokenizer rules ask for: \p{L}, \p{N} and \s.
+#pragma once
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tw {
+
+enum class CharClass : uint8_t { other, letter, number, space };
+
+// Two-level table over all code points, made once from ICU; no ICU call after that.
+class UnicodeClasses {
+ public:
+  static const UnicodeClasses& get();
+  CharClass of(char32_t code) const noexcept { return pages_[page_[code >> 8]][code & 255]; }
+
+ private:
+  UnicodeClasses();
+  using Page = std::array<CharClass, 256>;
+  std::array<uint16_t, 0x1100> page_{};
+  std::vector<Page> pages_;
+};
+
+// One character of a text that need not be UTF-8: a byte that begins no sequence is a character
+// of one byte and class `other`.
+struct Glyph {
+  CharClass type;
+  uint32_t bytes;
+};
+
+inline constexpr std::array<CharClass, 128> kAsciiClass = [] {
+  std::array<CharClass, 128> t{};
+  for (int c = 'a'; c <= 'z'; ++c) t[c] = t[c - 32] = CharClass::letter;
+  for (int c = '0'; c <= '9'; ++c) t[c] = CharClass::number;
+  for (int c : {9, 10, 11, 12, 13, 32}) t[c] = CharClass::space;
+  return t;
+}();
+
+// Characters and runs of a text by class.
+class Glyphs {
+ public:
+  explicit Glyphs(std::string_view text) noexcept
+      : s_(reinterpret_cast<const unsigned char*>(text.data())), n_(text.size()), classes_(UnicodeClasses::get()) {}
+  size_t size() const noexcept { return n_; }
+  unsigned char byte(size_t i) const noexcept { return s_[i]; }
+  Glyph at(size_t i) const noexcept {
+    const unsigned char c = s_[i];
+    if (c < 0x80) [[likely]] return {kAsciiClass[c], 1};
+    char32_t code;
+    const uint32_t bytes = decode_utf8(s_ + i, s_ + n_, code);
+    return bytes ? Glyph{classes_.of(code), bytes} : Glyph{CharClass::other, 1};
+  }
+  // End of the run of `type` that starts at i; i itself where there is none.
+  size_t run(size_t i, CharClass type) const noexcept {
+    while (i < n_) {
+      const Glyph g = at(i);
+      if (g.type != type) break;
+      i += g.bytes;
+    }
+    return i;
+  }
+
+ private:
+  const unsigned char* s_;
+  size_t n_;
+  const UnicodeClasses& classes_;
+};
+
+}  // namespace tw
