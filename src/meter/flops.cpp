@@ -1,0 +1,10 @@
+#include "src/meter/flops.h"
+
+namespace tw {
+
+double flops_per_token(const FlopsOfModel& m) {
+  const double n = double(m.parameters) - (m.tied ? 0 : double(m.input_embedding));
+  return 6 * n + 12 * double(m.layers) * double(m.attention_size) * double(m.seq_len);
+}
+
+}  // namespace tw
