@@ -8,8 +8,8 @@
 
 namespace tw {
 
-// gzip -9 of the held-out documents as one stream, in the order fed (so later documents profit from earlier ones, within
-// deflate's window of 32 KiB). It sees no training text.
+// gzip -9 of the held-out documents as one stream, in the order fed (so later documents profit from earlier ones,
+// within deflate's window of 32 KiB). It sees no training text.
 class GzipBaseline {
  public:
   GzipBaseline();  // Error(bug) where zlib cannot start
@@ -30,13 +30,14 @@ class GzipBaseline {
 };
 
 // Interpolated Kneser-Ney over bytes with `order` bytes of context, trained on the training text alone (Kneser and Ney
-// 1995; interpolated as in Chen and Goodman 1999, section 4.1.6, one discount n1 / (n1 + 2 n2) an order, bottom uniform).
-// The probabilities of the 256 bytes after any context sum to 1. Memory is bounded by `max_pairs` kinds of (context,
-// byte) an order, 12 bytes each plus contexts: pairs that come later are counted in shorter contexts only.
+// 1995; interpolated as in Chen and Goodman 1999, section 4.1.6, one discount n1 / (n1 + 2 n2) an order, bottom
+// uniform). The probabilities of the 256 bytes after any context sum to 1. Memory is bounded by `max_pairs` different
+// pairs of context and byte an order (by default 250 MiB in all, for noise; text needs a few): those that come later
+// are counted in shorter contexts only.
 class NgramBaseline {
  public:
-  static constexpr int kMaxOrder = 5;
-  explicit NgramBaseline(int order = 3, size_t max_pairs = size_t(12) << 20);  // Error(bug): order 0..kMaxOrder
+  static constexpr int kMaxOrder = 3;
+  explicit NgramBaseline(int order = 3, size_t max_pairs = size_t(6) << 20);  // Error(bug): order 0..kMaxOrder
   ~NgramBaseline();
   NgramBaseline(NgramBaseline&&) noexcept;
 
@@ -55,10 +56,10 @@ class NgramBaseline {
 
  private:
   struct Level;
-  double probability(uint64_t history, int length, unsigned char byte) const;
+  double probability(uint32_t history, int length, unsigned char byte) const;
   int order_;
   std::vector<Level> levels_;
-  uint64_t train_history_ = 0, score_history_ = 0;  // last bytes, newest lowest
+  uint32_t train_history_ = 0, score_history_ = 0;  // last bytes, newest lowest
   int train_length_ = 0, score_length_ = 0;         // how many of them count
   int64_t trained_ = 0, scored_ = 0;
   double bits_ = 0;

@@ -15,10 +15,10 @@ struct EnergyOptions {
   // "auto", or a source by name: "nvml" (boards of the GPUs in use), "rapl" (CPU packages), "file:PATH" (a file that
   // holds the cumulative joules of this node, as exporters for BMC or IPMI write), "assumed", "none".
   std::string source = "auto";
-  double assumed_watts = 0;       // of a rank's share of its node; taken where no meter is found; 0 = no joules then
-  double pue = 1;                 // energy of the facility / energy of the computers
-  double price_eur_per_kwh = 0;   // 0 = cost unknown
-  double co2_g_per_kwh = 0;       // 0 = CO2 unknown
+  double assumed_watts = 0;      // of a rank's share of its node; taken where no meter is found; 0 = no joules then
+  double pue = 1;                // energy of the facility / energy of the computers
+  double price_eur_per_kwh = 0;  // 0 = cost unknown
+  double co2_g_per_kwh = 0;      // 0 = CO2 unknown
   // Where the counters are looked for; tests put others in.
   std::filesystem::path powercap = "/sys/class/powercap";
   std::string nvml_library = "libnvidia-ml.so.1";
@@ -41,8 +41,8 @@ class EnergyCounter {
 class EnergyMeter {
  public:
   EnergyMeter();  // none: "energy.enabled = false"
-  // gpus: UUIDs ("GPU-...") of the devices this rank reads; of ranks that share a device one names it. Without any, NVML
-  // is not touched. Error(config) where a source asked for by name cannot be read.
+  // gpus: UUIDs ("GPU-...") of the devices this rank reads; of ranks that share a device one names it. Without any,
+  // NVML is not touched. Error(config) where a source asked for by name cannot be read.
   EnergyMeter(const EnergyOptions& options, int node_rank, int node_size, const std::vector<std::string>& gpus = {});
   // The same with the places of `comm`, then agreed upon: Collective; the kind and text become the job's.
   EnergyMeter(const EnergyOptions& options, Communicator& comm, const std::vector<std::string>& gpus = {});

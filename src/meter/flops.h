@@ -5,11 +5,11 @@
 namespace tw {
 
 struct FlopsOfModel {
-  int64_t parameters = 0;            // all of them, a tied matrix once
-  int64_t input_embedding = 0;       // of which in the token embedding
-  bool tied = true;                  // the embedding is the output layer too
+  int64_t parameters = 0;       // all of them, a tied matrix once
+  int64_t input_embedding = 0;  // of which in the token embedding
+  bool tied = true;             // the embedding is the output layer too
   int64_t layers = 0;
-  int64_t attention_size = 0;        // query heads x head_dim
+  int64_t attention_size = 0;  // query heads x head_dim
   int64_t seq_len = 0;
 };
 

@@ -13,7 +13,7 @@ namespace tw {
 // NaN and infinities become null; for loss and grad_norm "loss_text": "nan" stands beside it.
 struct StepMetrics {
   int64_t step = 0;
-  float loss = 0;       // printed so that it reads back as the same float, as lr and grad_norm
+  float loss = 0;  // printed so that it reads back as the same float, as lr and grad_norm
   float lr = 0;
   float grad_norm = 0;
   int64_t tokens = 0;   // cumulative, all ranks
@@ -44,8 +44,8 @@ struct MetricsOptions {
 
 class TensorBoardWriter;
 
-// One process writes (rank 0). After it is open nothing throws: a full disk costs lines, which are counted and warned of
-// once, never the run; the file stays whole lines.
+// One process writes (rank 0). After it is open nothing throws: a full disk costs lines, which are counted and warned
+// of once, never the run; the file stays whole lines.
 class MetricsLog {
  public:
   // Lines of steps beyond `resume_step` are cut off (0: all), so is a torn last line: no step stands twice.

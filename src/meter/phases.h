@@ -58,9 +58,11 @@ class PhaseLedger {
     int64_t step = 0;
     PhaseTotals done;  // useful training up to it
   };
-  bool read(std::string_view text);
+  PhaseLedger(const EnergyOptions& options, std::filesystem::path path);  // empty
+  void read(std::string_view text);
   std::string to_json() const;
-  PhaseTotals useful() const;
+  PhaseTotals useful() const;  // training that no restart threw away
+  PhaseTotals total() const;
 
   std::filesystem::path path_;
   EnergyOptions options_;
@@ -79,7 +81,7 @@ class PhaseLedger {
 class PhaseTimer {
  public:
   PhaseTimer(PhaseLedger* ledger, std::string phase, const EnergyMeter& meter, Communicator& comm);
-  void stop(int64_t tokens);  // adds to the ledger; once
+  void stop(int64_t tokens);                            // adds to the ledger; once
   double seconds() const noexcept { return seconds_; }  // after stop
   double joules() const noexcept { return joules_; }    // of all ranks, after stop; NaN = unknown
 

@@ -9,12 +9,12 @@
 namespace tw {
 
 struct ProgressOptions {
-  bool quiet = false;        // draws nothing (--quiet, --json, ranks other than 0)
-  int terminal = -1;         // 1 = a terminal, 0 = none, -1 = what standard error is
+  bool quiet = false;  // draws nothing (--quiet, --json, ranks other than 0)
+  int terminal = -1;   // 1 = a terminal, 0 = none, -1 = what standard error is
   int fd = 2;
-  double redraw_every = 0.1;   // seconds, on a terminal
-  double plain_every = 10;     // seconds between plain lines, at least ...
-  double plain_share = 0.1;    // ... and a line whenever this share of the work is done
+  double redraw_every = 0.1;  // seconds, on a terminal
+  double plain_every = 10;    // seconds between plain lines, at least ...
+  double plain_share = 0.1;   // ... and a line whenever this share of the work is done
 };
 
 // Draws one line of text at the times that ProgressOptions gives.
@@ -43,22 +43,22 @@ struct TrainProgress {
   int64_t step = 0, steps = 0;
   double loss = 0;
   double tokens_per_second = 0;
-  double model_flops_per_second = 0;     // 0 = not shown
-  double joules_per_token = kNoJoules;   // NaN = "no meter"
+  double model_flops_per_second = 0;    // 0 = not shown
+  double joules_per_token = kNoJoules;  // NaN = "no meter"
   EnergyKind kind = EnergyKind::none;
-  double seconds_left = kNoJoules;       // NaN = unknown
+  double seconds_left = kNoJoules;  // NaN = unknown
 };
-// "step 120/1000  loss 3.412  4.1k tok/s  12.3 GFLOP/s  2.31 mJ/token  1 min 20 s left", with a bar where `width` allows;
-// the least important parts are left out first. Never longer than width columns (0 = as long as it likes).
+// "step 120/1000  loss 3.412  4.1k tok/s  12.3 GFLOP/s  2.31 mJ/token  1 min 20 s left", with a bar where `width`
+// allows; the least important parts are left out first. Never longer than width columns (0 = as long as it likes).
 std::string train_progress_text(const TrainProgress& progress, int width);
 
 // "tokenize: 12.0 MiB of 48.0 MiB, 3.1 MiB/s, 12 s left".
 struct WorkProgress {
-  std::string_view what;   // "scan"
+  std::string_view what;       // "scan"
   double done = 0, total = 0;  // total 0 = unknown
   bool bytes = false;          // shown as bytes, else as a count of `unit`
   std::string_view unit = "files";
-  double seconds = 0;          // since the start
+  double seconds = 0;  // since the start
 };
 std::string work_progress_text(const WorkProgress& progress, int width);
 

@@ -13,14 +13,14 @@ std::string_view name_of(RunState state);
 
 struct RunStatus {
   RunState state = RunState::running;
-  std::string command;           // as it was started
-  int exit_code = 0;             // null in the file while running
-  std::string reason;            // one sentence
+  std::string command;  // as it was started
+  int exit_code = 0;    // null in the file while running
+  std::string reason;   // one sentence
   int64_t step = 0, steps = 0;
   int ranks = 1;
-  std::string host;              // filled in by write_status where empty, as are pid, started and updated
+  std::string host;  // filled in by write_status where empty, as are pid, started and updated
   int64_t pid = 0;
-  double started = 0;            // unix seconds
+  double started = 0;  // unix seconds
   double updated = 0;
   std::string version;
 };

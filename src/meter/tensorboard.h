@@ -1,5 +1,6 @@
 // TensorBoard event files, written natively: TFRecord frames around hand-encoded Event messages.
-// Frame: u64 length, u32 masked CRC32C of it, data, u32 masked CRC32C of the data (tensorflow/core/lib/io/record_writer.h).
+// Frame: u64 length, u32 masked CRC32C of it, data, u32 masked CRC32C of the data
+// (tensorflow/core/lib/io/record_writer.h).
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -19,7 +20,8 @@ class TensorBoardWriter {
   // Error(cannot_create) or Error(io).
   TensorBoardWriter(const std::filesystem::path& folder, int64_t resume_step);
   // One event with these scalars. Values that are not finite are written as they are.
-  void scalars(int64_t step, double unix_time, std::initializer_list<std::pair<std::string_view, float>> values) noexcept;
+  void scalars(int64_t step, double unix_time,
+               std::initializer_list<std::pair<std::string_view, float>> values) noexcept;
   void flush() noexcept;
   int64_t lost_records() const noexcept { return lost_; }
   const std::filesystem::path& path() const noexcept { return path_; }

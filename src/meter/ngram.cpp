@@ -1,0 +1,151 @@
+#include <cmath>
+#include <limits>
+
+#include "src/core/error.h"
+#include "src/meter/baselines.h"
+
+namespace tw {
+namespace {
+
+// Counts by key: open addressing with linear steps. A slot whose count is 0 is free. Grows to `limit` entries.
+template <class Value>
+class CountTable {
+ public:
+  explicit CountTable(size_t limit) : limit_(limit), slots_(1024) {}
+
+  const Value* find(uint32_t key) const {
+    const Slot& slot = slots_[place(key)];
+    return slot.value.count ? &slot.value : nullptr;
+  }
+  // The entry of `key`; a new one has count 0, to be raised before the next call. Null where the table is full.
+  Value* insert(uint32_t key) {
+    size_t at = place(key);
+    if (slots_[at].value.count) return &slots_[at].value;
+    if (used_ >= limit_) return nullptr;
+    if (used_ * 4 >= slots_.size() * 3) {
+      grow();
+      at = place(key);
+    }
+    ++used_;
+    slots_[at].key = key;
+    return &slots_[at].value;
+  }
+
+ private:
+  struct Slot {
+    uint32_t key = 0;
+    Value value{};
+  };
+  size_t place(uint32_t key) const {
+    size_t at = size_t((key * 0x9e3779b97f4a7c15u) >> 32) & (slots_.size() - 1);
+    while (slots_[at].value.count && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
+    return at;
+  }
+  void grow() {
+    std::vector<Slot> old(slots_.size() * 2);
+    old.swap(slots_);
+    for (const Slot& slot : old)
+      if (slot.value.count) slots_[place(slot.key)] = slot;
+  }
+  size_t limit_, used_ = 0;
+  std::vector<Slot> slots_;
+};
+
+struct PairCount {
+  uint32_t count = 0;
+};
+struct ContextCount {
+  uint32_t count = 0, kinds = 0;  // occurrences; different bytes seen after it
+};
+constexpr uint32_t kFull = std::numeric_limits<uint32_t>::max();
+
+uint32_t last_bytes(uint32_t history, int n) { return n == 0 ? 0 : history & (~uint32_t(0) >> (32 - 8 * n)); }
+
+}  // namespace
+
+// Contexts of one length.
+struct NgramBaseline::Level {
+  explicit Level(size_t limit) : pairs(limit), contexts(limit) {}
+  CountTable<PairCount> pairs;  // context << 8 | byte
+  CountTable<ContextCount> contexts;
+  int64_t once = 0, twice = 0;  // pairs of that count
+  double discount() const {
+    // Never 0, so that unseen bytes keep a share, and below 1.
+    return once > 0 && twice > 0 ? double(once) / double(once + 2 * twice) : 0.5;
+  }
+};
+
+NgramBaseline::NgramBaseline(int order, size_t max_pairs) : order_(order) {
+  TW_CHECK(order >= 0 && order <= kMaxOrder && max_pairs > 0, bug, "n-gram baseline of order {} with {} pairs", order,
+           max_pairs);
+  levels_.reserve(size_t(order) + 1);
+  for (int k = 0; k <= order; ++k) levels_.emplace_back(max_pairs);
+}
+NgramBaseline::~NgramBaseline() = default;
+NgramBaseline::NgramBaseline(NgramBaseline&&) noexcept = default;
+
+void NgramBaseline::train(std::string_view bytes) {
+  trained_ += int64_t(bytes.size());
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    // The longest context counts each occurrence; a shorter one counts a byte once for each longer context it is new in
+    // (Kneser and Ney's continuation counts).
+    for (int k = train_length_; k >= 0; --k) {
+      Level& level = levels_[size_t(k)];
+      const uint32_t context = last_bytes(train_history_, k);
+      PairCount* pair = level.pairs.insert(context << 8 | byte);
+      if (!pair) continue;
+      // Contexts are no more than pairs, so there is room where a pair had some.
+      ContextCount* in_context = level.contexts.insert(context);
+      if (!in_context || in_context->count == kFull) continue;
+      ++in_context->count;
+      const uint32_t count = ++pair->count;
+      if (count == 1) ++level.once, ++in_context->kinds;
+      if (count == 2) --level.once, ++level.twice;
+      if (count == 3) --level.twice;
+      if (count > 1) break;
+    }
+    train_history_ = train_history_ << 8 | byte;
+    train_length_ = std::min(train_length_ + 1, order_);
+  }
+}
+
+void NgramBaseline::end_document() { train_length_ = 0; }
+
+double NgramBaseline::probability(uint32_t history, int length, unsigned char byte) const {
+  double p = 1.0 / 256;
+  for (int k = 0; k <= length; ++k) {
+    const Level& level = levels_[size_t(k)];
+    const uint32_t context = last_bytes(history, k);
+    const ContextCount* in_context = level.contexts.find(context);
+    if (!in_context) continue;
+    const PairCount* pair = level.pairs.find(context << 8 | byte);
+    const double d = level.discount(), n = in_context->count;
+    p = (pair ? pair->count - d : 0) / n + d * in_context->kinds / n * p;
+  }
+  return p;
+}
+
+double NgramBaseline::probability(std::string_view context, unsigned char byte) const {
+  uint32_t history = 0;
+  for (const char c : context) history = history << 8 | static_cast<unsigned char>(c);
+  return probability(history, int(std::min(context.size(), size_t(order_))), byte);
+}
+
+void NgramBaseline::score(std::string_view bytes) {
+  scored_ += int64_t(bytes.size());
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    bits_ -= std::log2(probability(score_history_, score_length_, byte));
+    score_history_ = score_history_ << 8 | byte;
+    score_length_ = std::min(score_length_ + 1, order_);
+  }
+}
+
+void NgramBaseline::end_scored_document() { score_length_ = 0; }
+
+double NgramBaseline::bits_per_byte() const {
+  return scored_ > 0 ? bits_ / double(scored_) : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace tw
