@@ -22,7 +22,7 @@ constexpr std::chrono::seconds kPoll{20};
 void append(OpenedSource& source, OpenedSource more) {
   for (auto& counter : more.counters) source.counters.push_back(std::move(counter));
   source.wraps = source.wraps || more.wraps;
-  source.text += (source.text.empty() ? "" : " and ") + more.text;
+  source.text += (source.text.empty() || more.text.empty() ? "" : " and ") + more.text;
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -55,7 +56,8 @@ struct PairCount {
   uint32_t count = 0;
 };
 struct ContextCount {
-  uint32_t count = 0, kinds = 0;  // occurrences; different bytes seen after it
+  uint32_t count = 0;
+  uint32_t kinds[3] = {};  // different bytes seen after it once, twice, more often
 };
 constexpr uint32_t kFull = std::numeric_limits<uint32_t>::max();
 
@@ -68,10 +70,17 @@ struct NgramBaseline::Level {
   explicit Level(size_t limit) : pairs(limit), contexts(limit) {}
   CountTable<PairCount> pairs;  // context << 8 | byte
   CountTable<ContextCount> contexts;
-  int64_t once = 0, twice = 0;  // pairs of that count
-  double discount() const {
-    // Never 0, so that unseen bytes keep a share, and below 1.
-    return once > 0 && twice > 0 ? double(once) / double(once + 2 * twice) : 0.5;
+  int64_t seen[5] = {};                 // pairs by count, 1 to 4
+  double discounts[3] = {0.5, 1, 1.5};  // of counts 1, 2, 3 and more
+
+  // Chen and Goodman's equation 17; kept between 0, so that unseen bytes have a share, and the count itself.
+  void set_discounts() {
+    for (int k = 1; k <= 3; ++k) discounts[k - 1] = 0.5 * k;
+    if (seen[1] + 2 * seen[2] == 0) return;
+    const double y = double(seen[1]) / double(seen[1] + 2 * seen[2]);
+    for (int k = 1; k <= 3; ++k)
+      if (seen[k] > 0)
+        discounts[k - 1] = std::clamp(k - (k + 1) * y * double(seen[k + 1]) / double(seen[k]), 0.05, k - 0.05);
   }
 };
 
@@ -100,14 +109,18 @@ void NgramBaseline::train(std::string_view bytes) {
       if (!in_context || in_context->count == kFull) continue;
       ++in_context->count;
       const uint32_t count = ++pair->count;
-      if (count == 1) ++level.once, ++in_context->kinds;
-      if (count == 2) --level.once, ++level.twice;
-      if (count == 3) --level.twice;
+      if (count <= 3) {
+        ++in_context->kinds[count - 1];
+        if (count > 1) --in_context->kinds[count - 2];
+      }
+      if (count <= 4) ++level.seen[count];
+      if (count > 1 && count <= 5) --level.seen[count - 1];
       if (count > 1) break;
     }
     train_history_ = train_history_ << 8 | byte;
     train_length_ = std::min(train_length_ + 1, order_);
   }
+  for (Level& level : levels_) level.set_discounts();
 }
 
 void NgramBaseline::end_document() { train_length_ = 0; }
@@ -120,8 +133,10 @@ double NgramBaseline::probability(uint32_t history, int length, unsigned char by
     const ContextCount* in_context = level.contexts.find(context);
     if (!in_context) continue;
     const PairCount* pair = level.pairs.find(context << 8 | byte);
-    const double d = level.discount(), n = in_context->count;
-    p = (pair ? pair->count - d : 0) / n + d * in_context->kinds / n * p;
+    const double own = pair ? pair->count - level.discounts[std::min(pair->count, 3u) - 1] : 0;
+    double freed = 0;
+    for (int i = 0; i < 3; ++i) freed += level.discounts[i] * in_context->kinds[i];
+    p = (own + freed * p) / in_context->count;
   }
   return p;
 }
