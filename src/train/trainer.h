@@ -48,6 +48,7 @@ class Trainer {
   // Lays out and allocates all memory. Collective. `batches` gives global samples.
   Trainer(const TrainerOptions& options, std::shared_ptr<const Batches> batches, Communicator& comm, Stream stream);
 
+  const TrainerOptions& options() const noexcept { return options_; }
   const ParameterTable& table() const noexcept { return table_; }
   const ArenaPlan& plan() const noexcept { return plan_; }
 

@@ -1,0 +1,44 @@
+// The words of one command: its own options, and settings (--section.key value) for the configuration.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tw {
+
+class Arguments {
+ public:
+  // `example`: command lines for the end of --help.
+  Arguments(std::string_view command, std::string_view purpose, std::string_view example);
+  ~Arguments();
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+
+  // Values are written by parse(); what is not given keeps what it has. Names: "--out", or "-n,--number".
+  void word(const std::string& name, std::string& value, const std::string& help, bool required = true);
+  void words(const std::string& name, std::vector<std::string>& values, const std::string& help, bool required = false);
+  void option(const std::string& name, std::string& value, const std::string& help, bool required = false);
+  void option(const std::string& name, int64_t& value, const std::string& help);
+  void option(const std::string& name, double& value, const std::string& help);
+  void options(const std::string& name, std::vector<std::string>& values, const std::string& help);  // may be repeated
+  void flag(const std::string& name, bool& value, const std::string& help);
+  // Takes *.toml and *.json words as files of settings and --section.key as settings.
+  void allow_settings();
+
+  // False: help was asked for and printed to standard output. Error(config) names the wrong word and the nearest option.
+  bool parse(const std::vector<std::string>& words);
+
+  const std::vector<std::string>& config_files() const noexcept { return config_files_; }
+  const std::vector<std::string>& settings() const noexcept { return settings_; }
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+  std::string command_;
+  bool settings_allowed_ = false;
+  std::vector<std::string> config_files_, settings_;
+};
+
+}  // namespace tw

@@ -1,0 +1,39 @@
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/cli/model_at_work.h"
+#include "src/core/file.h"
+#include "src/core/log.h"
+#include "src/interop/hf.h"
+
+namespace tw {
+namespace {
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("export", "Writes a model as a Hugging Face folder that transformers loads without flags.",
+                      "tokenwerk export runs/first --out hf-folder --dtype bf16");
+  std::string path, out, dtype = "fp32", tokenizer;
+  arguments.word("MODEL", path, "Run, checkpoint or Hugging Face folder");
+  arguments.option("--out", out, "Folder to write", true);
+  arguments.option("--dtype", dtype, "fp32, bf16 or fp16");
+  arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
+  if (!arguments.parse(words)) return ExitCode::ok;
+  if (world.rank() != 0) return ExitCode::ok;
+  const DType type = dtype_named(dtype);
+  TW_CHECK(type == DType::fp32 || type == DType::bf16 || type == DType::fp16, config, "--dtype {}: fp32, bf16 or fp16", dtype);
+  ThreadTeam team(1);
+  const ModelAtWork m(path, DType::fp32, tokenizer, Stream(team));
+  make_folders(out);
+  HfExport options{.dtype = type};
+  if (m.tokenizer) options.bos_token_id = m.tokenizer->bos_id(), options.eos_token_id = m.tokenizer->eos_id();
+  write_hf_model(out, m.model, m.table, m.weights.view(), options);
+  if (m.tokenizer) m.tokenizer->save_hf(out, m.model.max_position_embeddings);
+  log_info("{} written to {}{}", m.origin, out, m.tokenizer ? "" : "; no tokenizer lies beside the model");
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+const Command kExport = {"export", "a model to a Hugging Face folder", run};
+
+}  // namespace tw

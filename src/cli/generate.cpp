@@ -1,0 +1,231 @@
+#include <algorithm>
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/cli/model_at_work.h"
+#include "src/core/file.h"
+#include "src/core/log.h"
+#include "src/core/utf8.h"
+#include "src/generate/generator.h"
+#include "src/interop/npy.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kHeldOutPrompts = 4;        // samples of a run without prompts of its own
+constexpr int64_t kHeldOutTokens = 24;    // of such a prompt
+
+GenerateOptions generate_options(const Config& config, int32_t stop_id) {
+  GenerateOptions o;
+  o.sampling.temperature = config.get<double>("generate.temperature");
+  o.sampling.top_k = config.get<int64_t>("generate.top_k");
+  o.sampling.top_p = config.get<double>("generate.top_p");
+  o.sampling.seed = config.get<uint64_t>("generate.seed");
+  o.sampling.check();
+  o.max_new_tokens = config.get<int64_t>("generate.max_new_tokens");
+  o.stop_id = stop_id;
+  return o;
+}
+
+int32_t eos_id(const ModelAtWork& m, const Config& config) {
+  if (!m.tokenizer) return -1;
+  if (m.tokenizer->eos_id() >= 0) return m.tokenizer->eos_id();
+  return m.tokenizer->special_id(config.get<std::string>("tokenizer.eos_token")).value_or(-1);
+}
+
+// A text prompt as ids, begun as the tokenizer's file asks for; an empty one is the token that begins texts.
+std::vector<int32_t> prompt_ids(const ModelAtWork& m, const std::string& text, int32_t eos) {
+  const TextTokenizer& t = m.text();
+  std::vector<int32_t> ids = t.encode(text, {.add_bos = t.adds_bos()});
+  if (ids.empty()) ids.push_back(t.bos_id() >= 0 ? t.bos_id() : eos);
+  TW_CHECK(ids[0] >= 0, config, "the prompt is empty, and the tokenizer has no token that begins a text");
+  return ids;
+}
+
+// Valid UTF-8 for JSON: a text may be cut within a character.
+std::string printable(const std::string& bytes) {
+  std::string text;
+  for (size_t i = 0; i < bytes.size();) {
+    char32_t code;
+    const int n = decode_utf8(std::string_view(bytes).substr(i), code);
+    append_utf8(text, n > 0 ? code : char32_t(0xFFFD));
+    i += size_t(std::max(1, n));
+  }
+  return text;
+}
+
+struct Sample {
+  std::string prompt;
+  std::vector<int32_t> ids;
+  Generation generation;
+};
+
+nlohmann::json to_json(const Sample& s, const TextTokenizer& t) {
+  return {{"prompt", printable(s.prompt)},
+          {"text", printable(t.decode(s.generation.ids, true))},
+          {"tokens", s.generation.ids.size()},
+          {"stopped", s.generation.stopped},
+          {"tokens_per_second", s.generation.token_seconds > 0 ? double(s.generation.ids.size()) / s.generation.token_seconds : 0}};
+}
+
+nlohmann::json samples_json(const ModelAtWork& m, const Config& config, const std::vector<Sample>& samples) {
+  nlohmann::json out = {{"checkpoint", m.origin},
+                        {"temperature", config.get<double>("generate.temperature")},
+                        {"top_k", config.get<int64_t>("generate.top_k")},
+                        {"top_p", config.get<double>("generate.top_p")},
+                        {"seed", config.get<int64_t>("generate.seed")},
+                        {"samples", nlohmann::json::array()}};
+  for (const Sample& s : samples) out["samples"].push_back(to_json(s, m.text()));
+  return out;
+}
+
+// Starts of held-out documents, from different ones where there are several.
+std::vector<Sample> held_out_prompts(const Job& job, const ModelAtWork& m) {
+  std::vector<Sample> samples;
+  for (const Split split : {Split::test, Split::val}) {
+    if (!fs::exists(job.run.tokens(split))) continue;
+    const auto file = TokenFile::open(job.run.tokens(split));
+    const auto& documents = file->documents();
+    const size_t stride = std::max<size_t>(1, documents.size() / kHeldOutPrompts);
+    for (size_t d = 0; d < documents.size() && samples.size() < size_t(kHeldOutPrompts); d += stride) {
+      Sample s;
+      for (int64_t i = 0; i < std::min(kHeldOutTokens, documents[d].tokens); ++i) {
+        const int32_t id = (*file)[documents[d].first_token + i];
+        if (m.text().is_special(id)) break;
+        s.ids.push_back(id);
+      }
+      if (s.ids.empty()) continue;
+      s.prompt = m.text().decode(s.ids);
+      samples.push_back(std::move(s));
+    }
+  }
+  return samples;
+}
+
+DType dtype_of(const Config& config) { return dtype_named(config.get<std::string>("training.dtype")); }
+
+}  // namespace
+
+void generate_step(Job& job) {
+  job.on_rank_0("generate", [&] {
+    const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream);
+    const int32_t eos = eos_id(m, job.config);
+    const GenerateOptions options = generate_options(job.config, eos);
+    std::vector<Sample> samples;
+    for (const std::string& text : job.config.get<std::vector<std::string>>("generate.prompts"))
+      samples.push_back({text, prompt_ids(m, text, eos), {}});
+    if (samples.empty()) samples = held_out_prompts(job, m);
+    if (samples.empty()) samples.push_back({"", prompt_ids(m, "", eos), {}});
+    Generator generator(m.model, m.table, m.weights.view(), job.stream);
+    int64_t tokens = 0;
+    for (size_t i = 0; i < samples.size(); ++i) {
+      stop_if_asked();
+      samples[i].generation = generator.run(samples[i].ids, options, int64_t(i), {});
+      tokens += int64_t(samples[i].generation.ids.size());
+    }
+    write_file_atomically(job.run.samples(), samples_json(m, job.config, samples).dump(2) + "\n");
+    log_info("{} samples, {} tokens: {}", samples.size(), tokens, job.run.samples().string());
+    return tokens;
+  });
+}
+
+namespace {
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("generate", "Continues prompts. Text goes to standard output as it is made.",
+                      "tokenwerk generate runs/first --prompt 'The package manager' -n 100 --temperature 0.7\n"
+                      "  tokenwerk generate hf-folder --ids ids.txt --greedy -n 24 --print-ids");
+  std::string path, tokenizer, ids_file;
+  std::vector<std::string> prompts;
+  bool json = false, print_ids = false, greedy = false, ignore_eos = false;
+  int64_t samples_each = 1;
+  std::string temperature, top_k, top_p, seed, count;
+  arguments.word("MODEL", path, "Run, checkpoint or Hugging Face folder");
+  arguments.options("-p,--prompt", prompts, "Text to go on from (may be repeated); - reads standard input");
+  arguments.option("--ids", ids_file, "Rows of token ids to go on from (.npy or text)");
+  arguments.option("-n,--max-new-tokens", count, "Longest continuation (generate.max_new_tokens)");
+  arguments.option("--temperature", temperature, "generate.temperature");
+  arguments.option("--top-k", top_k, "generate.top_k");
+  arguments.option("--top-p", top_p, "generate.top_p");
+  arguments.option("--seed", seed, "generate.seed");
+  arguments.option("--samples", samples_each, "Continuations of each prompt");
+  arguments.flag("--greedy", greedy, "Always the most likely token");
+  arguments.flag("--ignore-eos", ignore_eos, "Go on behind the token that ends a text");
+  arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
+  arguments.flag("--print-ids", print_ids, "Print token ids, one row a sample, instead of text");
+  arguments.flag("--json", json, "Print the samples as JSON");
+  arguments.allow_settings();
+  if (!arguments.parse(words)) return ExitCode::ok;
+  std::vector<fs::path> files;
+  if (fs::exists(fs::path(path) / "config.toml")) files.push_back(fs::path(path) / "config.toml");
+  files.insert(files.end(), arguments.config_files().begin(), arguments.config_files().end());
+  Config config = load_config(files, arguments.settings());
+  const auto set = [&](const char* key, const std::string& text) {
+    if (!text.empty()) config.set_text(key, text, "command line");
+  };
+  set("generate.max_new_tokens", count), set("generate.temperature", greedy ? "0" : temperature);
+  set("generate.top_k", top_k), set("generate.top_p", top_p), set("generate.seed", seed);
+  TW_CHECK(samples_each >= 1, config, "--samples {}: at least one", samples_each);
+  if (world.rank() != 0) return ExitCode::ok;  // one rank is enough
+
+  ThreadTeam team(resolve_threads(config, 1));
+  const Stream stream(team);
+  const ModelAtWork m(path, dtype_of(config), tokenizer, stream);
+  const int32_t eos = eos_id(m, config);
+  const GenerateOptions options = generate_options(config, ignore_eos ? -1 : eos);
+  std::vector<Sample> samples;
+  if (!ids_file.empty())
+    for (auto& row : read_ids(ids_file)) samples.push_back({"", row, {}});
+  if (prompts.empty()) prompts = ids_file.empty() ? config.get<std::vector<std::string>>("generate.prompts") : prompts;
+  for (std::string text : prompts) {
+    if (text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
+    samples.push_back({text, prompt_ids(m, text, eos), {}});
+  }
+  if (samples.empty()) samples.push_back({"", prompt_ids(m, "", eos), {}});
+  if (!print_ids) (void)m.text();
+
+  Generator generator(m.model, m.table, m.weights.view(), stream);
+  const bool stream_text = !json && !print_ids;
+  std::vector<Sample> done;
+  int64_t tokens = 0;
+  double seconds = 0;
+  for (size_t p = 0; p < samples.size(); ++p)
+    for (int64_t s = 0; s < samples_each; ++s) {
+      const bool several = samples.size() * size_t(samples_each) > 1;
+      if (stream_text && several) std::printf("--- %zu\n", done.size() + 1);
+      if (stream_text) std::fwrite(samples[p].prompt.data(), 1, samples[p].prompt.size(), stdout), std::fflush(stdout);
+      Sample sample = samples[p];
+      sample.generation = generator.run(sample.ids, options, int64_t(done.size()), [&](int32_t id) {
+        stop_if_asked();
+        if (!stream_text) return;
+        const std::string_view bytes = m.text().token_bytes(id);
+        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+        std::fflush(stdout);
+      });
+      if (stream_text) std::puts("");
+      if (print_ids) {
+        std::string row;
+        for (const int32_t id : sample.generation.ids) row += (row.empty() ? "" : " ") + std::to_string(id);
+        std::puts(row.c_str());
+      }
+      tokens += int64_t(sample.generation.ids.size());
+      seconds += sample.generation.token_seconds;
+      done.push_back(std::move(sample));
+    }
+  if (json) std::puts(samples_json(m, config, done).dump(2).c_str());
+  TW_CHECK(std::fflush(stdout) == 0, io, "standard output cannot be written");
+  log_info("{} tokens, {:.1f} a second", tokens, seconds > 0 ? double(tokens) / seconds : 0.0);
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+const Command kGenerate = {"generate", "text from a model", run};
+
+}  // namespace tw

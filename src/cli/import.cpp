@@ -1,0 +1,56 @@
+#include <nlohmann/json.hpp>
+
+#include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/names.h"
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/codec/text/tokenizer.h"
+#include "src/core/file.h"
+#include "src/core/format.h"
+#include "src/core/log.h"
+#include "src/interop/model_source.h"
+
+namespace tw {
+namespace {
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("import", "Makes a run folder of a Hugging Face model (GPT-2 or Llama, safetensors): checkpoint of step 0,\n"
+                      "tokenizer and settings. `tokenwerk train --out RUN` goes on from it.",
+                      "tokenwerk import hf-folder --out runs/imported");
+  std::string path, out;
+  arguments.word("HF_FOLDER", path, "Folder with config.json and model.safetensors");
+  arguments.option("--out", out, "Run folder", true);
+  if (!arguments.parse(words)) return ExitCode::ok;
+  TW_CHECK(world.size() == 1, config, "import runs on one rank");
+  const LoadedModel loaded = load_model(path);
+  Config config;
+  config.set("run.dir", out, "command line");
+  Job job(std::move(config), "import", words, world);
+  const auto model = resolve_model(job.config, 0, GivenModel{loaded.model, loaded.origin});
+  TW_CHECK(list_checkpoints(job.run.checkpoints()).empty(), cannot_create, "{} holds checkpoints already: choose another folder",
+           job.run.checkpoints().string());
+  CheckpointInfo info;
+  info.model_json = to_json(model).dump();
+  info.config_toml = job.config.to_toml();
+  std::vector<TensorSlice> slices;
+  for (const ParameterInfo& p : loaded.table.all())
+    slices.push_back({p.name, "weight", p.shape, 0, p.count(), loaded.weights.view().flat(p.offset, p.offset + p.count())});
+  if (!loaded.tokenizer.empty()) {
+    const auto tokenizer = TextTokenizer::load(loaded.tokenizer);
+    tokenizer->save_tokenizer_json(job.run.tokenizer());
+    info.tokenizer_hash = tokenizer->hash();
+  }
+  const auto folder = save_checkpoint({.folder = job.run.checkpoints(), .lease = job.run.lease()}, info, slices, world);
+  write_file_atomically(job.run.config(), job.config.to_toml());
+  log_info("{}: {} parameters in {}{}", loaded.origin, human_count(double(loaded.table.parameter_count())), folder.string(),
+           loaded.tokenizer.empty() ? "; no tokenizer lies beside it" : "");
+  job.run.finish(ExitCode::ok, "");
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+const Command kImport = {"import", "a Hugging Face model to a run folder", run};
+
+}  // namespace tw

@@ -1,0 +1,86 @@
+#include "src/cli/job.h"
+
+#include <chrono>
+#include <thread>
+
+#include "src/core/log.h"
+#include "src/core/signals.h"
+
+namespace tw {
+
+EnergyOptions energy_options(const Config& config) {
+  EnergyOptions o;
+  o.enabled = config.get<bool>("energy.enabled");
+  o.source = config.get<std::string>("energy.source");
+  o.assumed_watts = config.get<double>("energy.assumed_watts");
+  o.pue = config.get<double>("energy.pue");
+  o.price_eur_per_kwh = config.get<double>("energy.price_eur_per_kwh");
+  o.co2_g_per_kwh = config.get<double>("energy.co2_g_per_kwh");
+  return o;
+}
+
+int all_cores() { return int(std::max(1u, std::thread::hardware_concurrency())); }
+
+void stop_if_asked() {
+  if (const int signal = stop_signal())
+    TW_FAIL(requeue, "signal {} asked for a stop; the same command goes on from here", signal);
+}
+
+std::string command_line(const std::string& command, const std::vector<std::string>& words) {
+  std::string line = "tokenwerk " + command;
+  for (const std::string& word : words) {
+    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                               "0123456789_-+=./,:@%") == word.npos;
+    line += ' ';
+    if (plain) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += '\'';
+  }
+  return line;
+}
+
+Job::Job(Config settings, const std::string& name, const std::vector<std::string>& words, Communicator& world)
+    : config(std::move(settings)),
+      command(command_line(name, words)),
+      world(world),
+      run(config.get<std::string>("run.dir"), command, world),
+      team(resolve_threads(config, world.node_size())),
+      stream(team),
+      meter(energy_options(config), world) {
+  if (leader()) {
+    ledger.emplace(run.path(), energy_options(config));
+    ledger->set_meter(meter.kind(), meter.text());
+    if (meter.kind() != EnergyKind::measured) log_info("energy: {}", meter.text());
+  }
+  show_progress = leader() && log_level() >= LogLevel::info;
+}
+
+void Job::on_rank_0(const std::string& phase, const std::function<int64_t()>& work) {
+  PhaseTimer timer(phases(), phase, meter, world);
+  int64_t tokens = 0;
+  std::string failure;
+  if (leader()) {
+    if (ledger) ledger->start(phase);
+    try {
+      tokens = work();
+    } catch (const Error& e) {
+      failure = std::to_string(int(e.code())) + " " + e.what();
+    }
+  }
+  // The others must not spin on a core that rank 0 works with.
+  Tensor flag({1}, DType::i64);
+  const Pending done = world.start_all_reduce(flag.view(), ReduceOp::max, stream);
+  while (!done->test()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  failure = broadcast_text(world, failure, 0);
+  timer.stop(tokens);
+  if (ledger) ledger->save();
+  if (failure.empty()) return;
+  const size_t space = failure.find(' ');
+  throw Error(ExitCode(std::stoi(failure.substr(0, space))), failure.substr(space + 1));
+}
+
+}  // namespace tw

@@ -1,0 +1,54 @@
+// What the steps of the factory share, and the steps themselves. A command is `make a Job, run its step`; the factory
+// runs all of them.
+#pragma once
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/cli/run_folder.h"
+#include "src/config/load.h"
+#include "src/core/thread_team.h"
+#include "src/meter/energy.h"
+#include "src/meter/phases.h"
+#include "src/train/training_run.h"
+
+namespace tw {
+
+struct Job {
+  // run.dir is the run folder. `words`: the command as the user gave it, for the record. Collective.
+  Job(Config config, const std::string& command, const std::vector<std::string>& words, Communicator& world);
+
+  bool leader() const { return world.rank() == 0; }
+  PhaseLedger* phases() { return ledger ? &*ledger : nullptr; }
+  // Runs `work` on rank 0 with all cores of its node, the others sleep; what it throws, every rank throws. The time and
+  // joules go to `phase`; `work` returns tokens. Collective.
+  void on_rank_0(const std::string& phase, const std::function<int64_t()>& work);
+
+  Config config;
+  std::string command;
+  Communicator& world;
+  RunFolder run;
+  ThreadTeam team;
+  Stream stream;
+  EnergyMeter meter;
+  std::optional<PhaseLedger> ledger;  // rank 0
+  bool show_progress = true;
+};
+
+EnergyOptions energy_options(const Config& config);
+int all_cores();
+// Throws Error(requeue) where a signal asked for a stop: for work that can be done again.
+void stop_if_asked();
+// The command line as it can be typed again.
+std::string command_line(const std::string& command, const std::vector<std::string>& words);
+
+// Each goes on where an earlier call stopped.
+void scan_step(Job& job);
+void tokenize_step(Job& job);
+TrainingOutcome train_step(Job& job);
+void evaluate_step(Job& job);
+void generate_step(Job& job);
+void report_step(Job& job);
+
+}  // namespace tw

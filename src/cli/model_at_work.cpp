@@ -1,0 +1,41 @@
+#include "src/cli/model_at_work.h"
+
+#include "kernels/pointwise.h"
+
+namespace tw {
+namespace {
+
+Tensor in_precision(Tensor weights, DType dtype, const Stream& stream) {
+  if (weights.dtype() == dtype) return weights;
+  Tensor cast_weights(weights.shape(), dtype);
+  cast({.in = weights.view(), .out = cast_weights.view()}, stream);
+  return cast_weights;
+}
+
+}  // namespace
+
+ModelAtWork::ModelAtWork(const std::filesystem::path& path, DType dtype, const std::filesystem::path& tokenizer_file,
+                         const Stream& stream)
+    : ModelAtWork(load_model(path), dtype, tokenizer_file, stream) {
+  source = path;
+}
+
+ModelAtWork::ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer_file, const Stream& stream)
+    : model(loaded.model),
+      table(std::move(loaded.table)),
+      weights(in_precision(std::move(loaded.weights), dtype, stream)),
+      tokenizer_path(tokenizer_file.empty() ? loaded.tokenizer : tokenizer_file),
+      origin(loaded.origin) {
+  if (tokenizer_path.empty()) return;
+  tokenizer = TextTokenizer::load(tokenizer_path);
+  TW_CHECK(tokenizer->vocab_size() <= model.vocab_size, config, "{} has {} tokens, but the model of {} knows {}: another tokenizer's",
+           tokenizer_path.string(), tokenizer->vocab_size(), origin, model.vocab_size);
+}
+
+const TextTokenizer& ModelAtWork::text() const {
+  TW_CHECK(tokenizer, no_input, "no tokenizer lies beside {}: name one with --tokenizer, or give token ids with --ids",
+           source.string());
+  return *tokenizer;
+}
+
+}  // namespace tw

@@ -1,0 +1,29 @@
+// A model made ready to run: weights in the wanted precision and the tokenizer beside it.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "src/codec/text/tokenizer.h"
+#include "src/interop/model_source.h"
+
+namespace tw {
+
+struct ModelAtWork {
+  // path: a run, a checkpoint or a Hugging Face folder. dtype: fp32 or bf16. tokenizer: "" = the one beside the model.
+  ModelAtWork(const std::filesystem::path& path, DType dtype, const std::filesystem::path& tokenizer, const Stream& stream);
+  const TextTokenizer& text() const;  // Error(no_input) where there is no tokenizer
+
+  ModelConfig model;
+  ParameterTable table;
+  Tensor weights;  // flat, of dtype
+  std::filesystem::path tokenizer_path;
+  std::unique_ptr<TextTokenizer> tokenizer;  // null where none lies beside the model
+  std::filesystem::path source;
+  std::string origin;
+
+ private:
+  ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer, const Stream& stream);
+};
+
+}  // namespace tw

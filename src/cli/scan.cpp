@@ -1,0 +1,71 @@
+#include <cstdio>
+
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/core/file.h"
+#include "src/core/log.h"
+#include "src/meter/progress.h"
+
+namespace tw {
+
+void scan_step(Job& job) {
+  job.on_rank_0("scan", [&] {
+    const std::string folder = job.config.get<std::string>("data.folder");
+    TW_CHECK(!folder.empty(), config, "no folder of documents was given: tokenwerk scan DIR --out RUN");
+    std::optional<Inventory> previous;
+    if (std::filesystem::exists(job.run.inventory())) {
+      try {
+        previous = read_inventory(job.run.inventory());
+      } catch (const Error& e) {
+        log_warning("{}; the folder is read anew", e.what());
+      }
+    }
+    WorkMeter meter("scan", 0, true, "", {.quiet = !job.show_progress});
+    int64_t seen = 0;
+    ScanOptions options;
+    options.shares = parse_split(job.config.get<std::string>("data.split"));
+    options.leave_out = {job.run.path()};
+    options.threads = all_cores();
+    options.progress = [&](const ScanProgress& p) {
+      stop_if_asked();
+      meter.set_total(double(p.total_bytes));
+      meter.advance(double(p.bytes - seen));
+      seen = p.bytes;
+    };
+    const Inventory inventory = scan(folder, options, previous ? &*previous : nullptr);
+    meter.finish();
+    write_inventory(inventory, job.run.inventory());
+    log_info("{}", inventory.table());
+    return int64_t(0);
+  });
+}
+
+namespace {
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("scan", "Lists what a folder holds: kinds, encodings, duplicates, broken files, and the split.",
+                      "tokenwerk scan ~/documents --out runs/first");
+  std::string folder, out;
+  bool json = false;
+  arguments.word("DIR", folder, "Folder of documents");
+  arguments.option("--out", out, "Run folder", true);
+  arguments.flag("--json", json, "Print the inventory as JSON to standard output");
+  arguments.allow_settings();
+  if (!arguments.parse(words)) return ExitCode::ok;
+  Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
+  config.set("data.folder", folder, "command line");
+  config.set("run.dir", out, "command line");
+  Job job(std::move(config), "scan", words, world);
+  job.show_progress = job.show_progress && !json;
+  scan_step(job);
+  if (json && job.leader()) std::puts(read_file(job.run.inventory()).c_str());
+  job.run.finish(ExitCode::ok, "");
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+const Command kScan = {"scan", "what a folder of documents holds", run};
+
+}  // namespace tw

@@ -1,0 +1,80 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/core/log.h"
+#include "src/interop/model_source.h"
+
+namespace tw {
+namespace {
+
+// Token files that lie in the run folder are trained on where none are named.
+void take_own_tokens(Job& job) {
+  const auto take = [&](const char* key, Split split) {
+    if (!job.config.get<std::vector<std::string>>(key).empty() || !std::filesystem::exists(job.run.tokens(split))) return;
+    job.config.set(key, std::vector<std::string>{job.run.tokens(split).string()}, "derived");
+  };
+  const bool own = job.config.get<std::vector<std::string>>("data.train").empty();
+  take("data.train", Split::train);
+  if (own) take("data.val", Split::val);
+}
+
+}  // namespace
+
+TrainingOutcome train_step(Job& job) {
+  take_own_tokens(job);
+  const std::string source = job.config.get<std::string>("checkpoint.init_from");
+  const auto start = [&source]() -> StartWeights {
+    LoadedModel loaded = load_model(source);
+    return {{loaded.model, loaded.origin}, std::make_shared<const Tensor>(std::move(loaded.weights))};
+  };
+  return train({.config = job.config,
+                .comm = job.world,
+                .stream = job.stream,
+                .folder = job.run.path(),
+                .lease = job.run.lease(),
+                .meter = job.meter,
+                .ledger = job.phases(),
+                .threads = job.team.size(),
+                .command = job.command,
+                .show_progress = job.show_progress,
+                .start = source.empty() ? std::function<StartWeights()>{} : start,
+                .on_step = [&job](int64_t step, int64_t steps) { job.run.at_step(step, steps); }});
+}
+
+namespace {
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("train", "Trains a model on token files, over all ranks it is started with.",
+                      "mpirun -np 2 --bind-to none tokenwerk train configs/tiny-cpu.toml --out runs/first --training.steps 100");
+  std::string out;
+  bool json = false;
+  arguments.option("--out", out, "Run folder (or the setting run.dir); its tokens/ are trained on where data.train names none");
+  arguments.flag("--json", json, "Print the outcome as JSON to standard output");
+  arguments.allow_settings();
+  if (!arguments.parse(words)) return ExitCode::ok;
+  Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
+  if (!out.empty()) config.set("run.dir", out, "command line");
+  Job job(std::move(config), "train", words, world);
+  job.show_progress = job.show_progress && !json;
+  const TrainingOutcome outcome = train_step(job);
+  if (json && job.leader()) {
+    const nlohmann::json result = {{"step", outcome.step},
+                                   {"steps", outcome.steps},
+                                   {"loss", outcome.loss},
+                                   {"checkpoint", outcome.checkpoint.string()},
+                                   {"exit_code", int(outcome.code)},
+                                   {"reason", outcome.reason}};
+    std::puts(result.dump().c_str());
+  }
+  job.run.finish(outcome.code, outcome.reason);
+  return outcome.code;
+}
+
+}  // namespace
+
+const Command kTrain = {"train", "token files to a model, over MPI ranks", run};
+
+}  // namespace tw

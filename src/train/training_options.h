@@ -1,0 +1,36 @@
+// From settings to what the trainer takes. Values that were left to us (0, "auto") are worked out and written back into
+// the settings with the origin "derived", so that the saved configuration says what was really used.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "src/config/load.h"
+#include "src/data/batches.h"
+#include "src/train/trainer.h"
+
+namespace tw {
+
+// The model of start weights or of a checkpoint, and where it comes from (for messages and origins).
+struct GivenModel {
+  ModelConfig model;
+  std::string origin;
+};
+
+// vocab: of the token files, 0 = unknown. Error(config) where a setting contradicts the given model or the data.
+ModelConfig resolve_model(Config& config, int64_t vocab, const std::optional<GivenModel>& given);
+
+// What a checkpoint fixes for the rest of its run.
+struct GivenBatch {
+  int virtual_ranks = 0;
+  int64_t global_batch_size = 0;
+};
+// ranks: data-parallel ranks; samples: of an epoch. Error(config).
+TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given);
+// Optimiser steps of the whole run. Error(config) where no length is set.
+int64_t resolve_steps(const Config& config, int64_t global_batch_size, int64_t samples_per_epoch);
+// Threads of this rank.
+int resolve_threads(const Config& config, int ranks_on_node);
+
+BatchOptions batch_options(const Config& config, int64_t vocab);
+
+}  // namespace tw

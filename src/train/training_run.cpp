@@ -1,0 +1,345 @@
+#include "src/train/training_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "src/checkpoint/checkpoint.h"
+#include "src/core/clock.h"
+#include "src/core/file.h"
+#include "src/core/format.h"
+#include "src/core/log.h"
+#include "src/core/signals.h"
+#include "src/meter/flops.h"
+#include "src/meter/metrics_log.h"
+#include "src/meter/progress.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+namespace {
+
+using Files = std::vector<std::shared_ptr<const TokenFile>>;
+
+Files open_files(const Config& config, const char* key) {
+  Files files;
+  for (const std::string& path : config.get<std::vector<std::string>>(key))
+    files.push_back(TokenFile::open(path, config.get<int>("data.raw_bits")));
+  return files;
+}
+
+int64_t vocab_of(const Files& files) {
+  int64_t vocab = 0;
+  for (const auto& f : files) vocab = std::max(vocab, f->vocab_size());
+  return vocab;
+}
+
+double flops_a_token(const ModelConfig& model, const ParameterTable& table, int64_t seq_len) {
+  return flops_per_token({.parameters = table.parameter_count(),
+                          .input_embedding = table["tokens.weight"].count(),
+                          .tied = model.tie_word_embeddings,
+                          .layers = model.num_hidden_layers,
+                          .attention_size = model.attention_size(),
+                          .seq_len = seq_len});
+}
+
+// One run under way. Every member function is collective unless it says otherwise.
+class Loop {
+ public:
+  explicit Loop(const TrainingRun& run);
+  TrainingOutcome finish();
+
+ private:
+  bool leader() const { return run_.comm.rank() == 0; }
+  void log_step(const StepResult& r);
+  void evaluate();
+  void save(bool must_succeed);
+  void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
+  void report_first_step();
+
+  const TrainingRun& run_;
+  Config& config_;
+  Files train_files_, val_files_;
+  std::optional<Checkpoint> resumed_;
+  std::shared_ptr<const Batches> batches_;
+  std::optional<Trainer> trainer_;
+  std::optional<MetricsLog> metrics_;    // rank 0
+  std::optional<ProgressLine> progress_; // rank 0
+  int64_t steps_ = 0, log_interval_ = 1;
+  double flops_per_token_ = 0;
+  double earlier_joules_ = 0;  // of the starts before this one
+  double first_step_seconds_ = kNoJoules;
+  fs::path checkpoint_;
+  int64_t saved_step_ = -1;
+  // Since the last line of metrics: time of steps alone, without evaluation and checkpoints.
+  double window_seconds_ = 0, window_wait_ = 0, window_joules_ = 0;
+  int64_t window_tokens_ = 0;
+  double joules_mark_ = 0;       // the meter at the start of the stretch of steps
+  double train_seconds_ = 0;     // of all steps here
+  double train_joules_ = 0;
+  int64_t start_step_ = 0;
+};
+
+Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
+  const std::string resume = config_.get<std::string>("checkpoint.resume");
+  fs::path folder = config_.get<std::string>("checkpoint.dir");
+  if (folder.empty()) {
+    folder = run.folder / "checkpoints";
+    config_.set("checkpoint.dir", folder.string(), "derived");
+  }
+  if (resume == "auto") {
+    resumed_ = open_checkpoint(folder, run.comm);
+  } else if (resume != "never") {
+    resumed_ = open_checkpoint(resume, run.comm);
+    TW_CHECK(resumed_, no_input, "{}: checkpoint.resume = \"{}\" holds no checkpoint", config_.origin("checkpoint.resume"), resume);
+  }
+  TW_CHECK(!config_.get<std::vector<std::string>>("data.train").empty(), config,
+           "data.train is empty: name token files, or a run folder that was tokenized with --out");
+  train_files_ = open_files(config_, "data.train");
+  val_files_ = open_files(config_, "data.val");
+
+  std::optional<GivenModel> given;
+  std::optional<GivenBatch> given_batch;
+  StartWeights start;
+  if (resumed_) {
+    const CheckpointInfo& info = resumed_->info();
+    given = {model_config_from_json(nlohmann::json::parse(info.model_json, nullptr, false)), "checkpoint"};
+    const auto state = nlohmann::json::parse(info.trainer_json, nullptr, false);
+    if (state.is_object() && state.contains("virtual_ranks"))
+      given_batch = {state.value("virtual_ranks", 0), state.value("global_batch_size", int64_t(0))};
+  } else if (run.start) {
+    start = run.start();
+    given = start.given;
+  }
+  const ModelConfig model = resolve_model(config_, vocab_of(train_files_), given);
+  TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch);
+  batches_ = std::make_shared<Batches>(train_files_, batch_options(config_, model.vocab_size));
+  steps_ = resolve_steps(config_, options.global_batch_size, batches_->samples_per_epoch());
+  options.schedule.steps = steps_;
+  log_interval_ = config_.get<int64_t>("metrics.log_interval");
+  if (leader()) write_file_atomically(run.folder / "config.toml", config_.to_toml());
+
+  trainer_.emplace(options, batches_, run.comm, run.stream);
+  if (resumed_) {
+    trainer_->load(*resumed_, given_batch.has_value());  // an imported model has weights alone
+    earlier_joules_ = std::max(0.0, resumed_->info().joules);
+    checkpoint_ = resumed_->folder();
+    saved_step_ = trainer_->steps_done();
+    if (leader()) log_info("going on from {} (step {})", checkpoint_.string(), trainer_->steps_done());
+  } else if (start.weights) {
+    trainer_->set_weights(start.weights->view());
+  } else {
+    trainer_->initialize(config_.get<uint64_t>("training.seed"));
+  }
+  flops_per_token_ = flops_a_token(model, trainer_->table(), options.seq_len);
+  start_step_ = trainer_->steps_done();
+  if (leader()) {
+    log_info("{} {}: {} parameters, {} tokens in {} samples; {} steps of {} samples, {} ranks x {} threads, {} virtual ranks",
+             name_of(model.type), name_of(options.dtype), human_count(double(trainer_->table().parameter_count())),
+             human_count(double(batches_->samples_per_epoch() * options.seq_len)), batches_->samples_per_epoch(), steps_,
+             options.global_batch_size, run.comm.size(), run.threads, options.virtual_ranks);
+    log_info("memory of a rank:\n{}", trainer_->plan().table());
+    metrics_.emplace(run.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
+                                                .tensorboard = config_.get<bool>("metrics.tensorboard")},
+                     start_step_);
+    if (run.ledger) run.ledger->resume_training(start_step_);
+    progress_.emplace(ProgressOptions{.quiet = !run.show_progress});
+    if (run.on_step) run.on_step(start_step_, steps_);
+  }
+}
+
+void Loop::report_first_step() {
+  first_step_seconds_ = process_age_seconds();
+  if (leader()) log_info("first step done {} after the program's start", human_seconds(first_step_seconds_));
+}
+
+void Loop::log_step(const StepResult& r) {
+  const double joules = run_.meter.total(run_.comm);
+  window_joules_ = joules - joules_mark_;
+  joules_mark_ = joules;
+  train_joules_ += window_joules_;
+  if (leader()) {
+    if (run_.ledger) {
+      run_.ledger->add_training(r.step, window_seconds_, window_joules_, window_tokens_);
+      run_.ledger->save_if_due();
+    }
+    const double rate = double(window_tokens_) / window_seconds_;
+    metrics_->log(StepMetrics{.step = r.step,
+                              .loss = r.loss,
+                              .lr = r.lr,
+                              .grad_norm = r.grad_norm,
+                              .tokens = trainer_->tokens_done(),
+                              .samples = trainer_->samples_done(),
+                              .tokens_per_second = rate,
+                              .model_flops_per_second = rate * flops_per_token_,
+                              .memory_bytes = peak_resident_bytes(),
+                              .joules = joules,
+                              .joules_per_token = window_joules_ / double(window_tokens_),
+                              .power_w = window_joules_ / window_seconds_,
+                              .skipped = trainer_->steps_skipped(),
+                              .seconds = r.seconds,
+                              .sync_wait_seconds = window_wait_});
+    const double share = double(r.step) / double(steps_);
+    if (progress_->due(share)) {
+      const double a_step = train_seconds_ / double(r.step - start_step_);
+      progress_->draw(train_progress_text({.step = r.step,
+                                           .steps = steps_,
+                                           .loss = r.loss,
+                                           .tokens_per_second = rate,
+                                           .model_flops_per_second = rate * flops_per_token_,
+                                           .joules_per_token = window_joules_ / double(window_tokens_),
+                                           .kind = run_.meter.kind(),
+                                           .seconds_left = a_step * double(steps_ - r.step)},
+                                          progress_->width()),
+                      share);
+    }
+  }
+  window_seconds_ = window_wait_ = 0;
+  window_tokens_ = 0;
+}
+
+void Loop::evaluate() {
+  if (val_files_.empty()) return;
+  PhaseTimer timer(run_.ledger, "eval", run_.meter, run_.comm);
+  Evaluation sum;
+  double bits = 0, bytes = 0;
+  const int64_t vocab = config_.get<int64_t>("model.vocab_size");
+  for (const auto& file : val_files_) {
+    const Evaluation e = trainer_->evaluate(*file, config_.get<int64_t>("eval.steps"));
+    sum.loss_sum += e.loss_sum;
+    sum.tokens += e.tokens;
+    // Equal weight for every byte of text that was scored.
+    const double scored = double(e.source_bytes) * double(e.tokens) / double(file->size());
+    bits += e.bits_per_byte(vocab, file->size()) * scored;
+    bytes += scored;
+  }
+  timer.stop(sum.tokens);
+  if (leader()) {
+    metrics_->log(EvalMetrics{.step = trainer_->steps_done(),
+                              .loss = float(sum.loss()),
+                              .perplexity = sum.perplexity(),
+                              .bits_per_byte = bytes > 0 ? bits / bytes : kNoJoules});
+    progress_->clear();
+    log_info("step {}: held-out loss {:.4f}, perplexity {:.2f}{}", trainer_->steps_done(), sum.loss(), sum.perplexity(),
+             bytes > 0 && std::isfinite(bits) ? fmt::format(", {:.3f} bits per byte", bits / bytes) : "");
+  }
+  joules_mark_ = run_.meter.total(run_.comm);
+}
+
+void Loop::save(bool must_succeed) {
+  PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
+  CheckpointInfo info;
+  trainer_->describe(info);
+  const double joules = run_.meter.total(run_.comm);
+  info.joules = std::isfinite(joules) ? earlier_joules_ + joules : -1;
+  info.config_toml = config_.to_toml();
+  info.tokenizer_hash = train_files_.front()->tokenizer_hash();
+  try {
+    checkpoint_ = save_checkpoint({.folder = config_.get<std::string>("checkpoint.dir"),
+                                   .keep_latest_k = config_.get<int>("checkpoint.keep_latest_k"),
+                                   .keep_every = config_.get<int64_t>("checkpoint.keep_every"),
+                                   .lease = run_.lease},
+                                  info, trainer_->slices(), run_.comm);
+    saved_step_ = trainer_->steps_done();
+  } catch (const Error& e) {
+    const bool disk = e.code() == ExitCode::io || e.code() == ExitCode::cannot_create;
+    if (must_succeed || !disk) throw;
+    if (leader()) {
+      progress_->clear();
+      log_warning("the checkpoint of step {} was not saved: {}. Training goes on; the next one is tried at its time",
+                  trainer_->steps_done(), e.what());
+    }
+  }
+  timer.stop(0);
+  joules_mark_ = run_.meter.total(run_.comm);
+  if (!leader() || saved_step_ != trainer_->steps_done()) return;
+  if (run_.ledger) {
+    run_.ledger->mark(saved_step_);
+    run_.ledger->save();
+  }
+  metrics_->flush();
+  write_record(nullptr);
+}
+
+void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
+  const nlohmann::json model = to_json(trainer_->options().model);
+  nlohmann::json record = {{"model", model},
+                           {"parameters", trainer_->table().parameter_count()},
+                           {"step", trainer_->steps_done()},
+                           {"steps", steps_},
+                           {"dtype", config_.get<std::string>("training.dtype")},
+                           {"ranks", run_.comm.size()},
+                           {"threads", run_.threads},
+                           {"virtual_ranks", trainer_->options().virtual_ranks},
+                           {"deterministic", config_.get<std::string>("debug.deterministic")},
+                           {"data_fingerprint", batches_->fingerprint()},
+                           {"tokenizer_hash", train_files_.front()->tokenizer_hash()},
+                           {"checkpoint", checkpoint_.filename().string()},
+                           {"start_to_first_step_seconds", nullptr},
+                           {"exchange", nullptr},
+                           {"flops_per_token", flops_per_token_},
+                           {"arena_bytes", trainer_->plan().bytes()},
+                           {"command", run_.command}};
+  if (std::isfinite(first_step_seconds_)) record["start_to_first_step_seconds"] = first_step_seconds_;
+  if (exchange) record["exchange"] = {{"exact_seconds", exchange->exact}, {"off_seconds", exchange->off}};
+  write_file_atomically(run_.folder / "train.json", record.dump(2) + "\n");
+}
+
+TrainingOutcome Loop::finish() {
+  const int64_t save_every = config_.get<int64_t>("checkpoint.interval"), eval_every = config_.get<int64_t>("eval.interval");
+  TrainingOutcome outcome{.step = trainer_->steps_done(), .steps = steps_, .checkpoint = checkpoint_};
+  if (trainer_->steps_done() >= steps_) {
+    if (leader()) log_info("training is complete: {} of {} steps are done", trainer_->steps_done(), steps_);
+    return outcome;
+  }
+  if (leader() && run_.ledger) run_.ledger->start("train");
+  joules_mark_ = run_.meter.total(run_.comm);
+  bool stop = trainer_->any_rank(stop_signal() != 0);
+  while (!stop && trainer_->steps_done() < steps_) {
+    const StepResult r = trainer_->step();
+    const bool last = r.step == steps_;
+    window_seconds_ += r.seconds;
+    window_wait_ += r.sync_wait_seconds;
+    window_tokens_ += r.tokens;
+    train_seconds_ += r.seconds;
+    outcome.loss = r.loss;
+    if (r.step == start_step_ + 1) report_first_step();
+    if (r.verdict != StepVerdict::take && leader()) {
+      progress_->clear();
+      log_warning("step {} was left out: loss {}, gradient norm {} {}", r.step, r.loss, r.grad_norm,
+                  r.verdict == StepVerdict::not_finite ? "not finite" : "far above the usual");
+    }
+    stop = trainer_->any_rank(stop_signal() != 0);
+    if (r.step % log_interval_ == 0 || last || stop) log_step(r);
+    if (leader() && run_.on_step) run_.on_step(r.step, steps_);
+    if (last || (eval_every > 0 && r.step % eval_every == 0 && !stop)) evaluate();
+    if (last || stop || (save_every > 0 && r.step % save_every == 0)) save(last || stop);
+  }
+  if (leader()) progress_->finish();
+  outcome.step = trainer_->steps_done();
+  outcome.checkpoint = checkpoint_;
+  if (outcome.step < steps_) {
+    outcome.code = ExitCode::requeue;
+    outcome.reason = fmt::format("signal {} asked for a stop; saved at step {} of {}, the same command goes on", stop_signal(),
+                                 outcome.step, steps_);
+    if (leader()) log_info("{}", outcome.reason);
+    return outcome;
+  }
+  std::optional<Trainer::ExchangeCost> exchange;
+  if (run_.comm.size() > 1) exchange = trainer_->measure_exchange();
+  if (leader()) {
+    write_record(exchange ? &*exchange : nullptr);
+    if (exchange) {
+      const double a_step = train_seconds_ / double(outcome.step - start_step_);
+      log_info("exchange of gradients alone: exact sum {}, plain all-reduce (\"off\") {}: \"off\" would gain {:.2f} % of a step",
+               human_seconds(exchange->exact), human_seconds(exchange->off),
+               100 * std::max(0.0, exchange->exact - exchange->off) / a_step);
+    }
+  }
+  return outcome;
+}
+
+}  // namespace
+
+TrainingOutcome train(const TrainingRun& run) { return Loop(run).finish(); }
+
+}  // namespace tw

@@ -1,0 +1,51 @@
+// A whole training run: start weights or resume, steps, evaluation, metrics, checkpoints, a clean stop on a signal.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/checkpoint/lease.h"
+#include "src/meter/energy.h"
+#include "src/meter/phases.h"
+#include "src/train/training_options.h"
+
+namespace tw {
+
+// Weights to start from that are no checkpoint of this run.
+struct StartWeights {
+  GivenModel given;
+  std::shared_ptr<const Tensor> weights;  // flat, fp32 (nn/parameters.h)
+};
+
+struct TrainingRun {
+  Config& config;  // values left open are resolved in place
+  Communicator& comm;
+  Stream stream;
+  std::filesystem::path folder;    // metrics, train.json, config.toml; checkpoints where checkpoint.dir is empty
+  const RunLease* lease = nullptr; // rank 0
+  const EnergyMeter& meter;
+  PhaseLedger* ledger = nullptr;   // rank 0
+  int threads = 1;                 // of the stream, for the record
+  std::string command;             // how it was started, for the record
+  bool show_progress = true;
+  std::function<StartWeights()> start;  // called where there is no checkpoint to resume; empty = from training.seed
+  // Rank 0, after each step and once before the first.
+  std::function<void(int64_t step, int64_t steps)> on_step;
+};
+
+struct TrainingOutcome {
+  ExitCode code = ExitCode::ok;  // or requeue: saved on a signal
+  std::string reason;
+  int64_t step = 0, steps = 0;
+  float loss = 0;                // of the last step taken here; 0 = none
+  std::filesystem::path checkpoint;
+};
+
+// Collective. Error(config), Error(data), Error(no_input), Error(numerics), Error(fenced), and Error(io) where the last
+// checkpoint cannot be written; one on the way that fails (disk full) is named and training goes on.
+TrainingOutcome train(const TrainingRun& run);
+
+}  // namespace tw
