@@ -32,7 +32,7 @@ class GzipBaseline {
 // Interpolated modified Kneser-Ney over bytes with `order` bytes of context, trained on the training text alone (Chen
 // and Goodman 1999, sections 4.1.6 and 4.1.7: each order discounts counts of 1, 2 and more by its own counts of counts;
 // uniform below). The probabilities of the 256 bytes after any context sum to 1. Memory is bounded by `max_pairs`
-// different pairs of context and byte an order (by default 300 MiB in all, for noise; text needs a few): those that
+// different pairs of context and byte an order (by default 400 MiB in all, for noise; text needs a few): those that
 // come later are counted in shorter contexts only.
 class NgramBaseline {
  public:

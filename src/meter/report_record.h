@@ -1,0 +1,47 @@
+// What a run folder holds, read for the report: nothing here throws for a file that is missing or damaged.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace tw::report {
+
+using Json = nlohmann::json;
+
+struct Curve {
+  std::vector<double> step, value;  // equal lengths; finite values alone
+  bool empty() const { return step.empty(); }
+  double last() const;    // NaN where empty
+  double median() const;  // without the first step, which pays for the start
+};
+
+struct Setting {
+  std::string section, key, value, origin;
+  bool is_default() const { return origin == "default"; }
+};
+
+struct RunRecord {
+  std::filesystem::path folder;
+  std::vector<std::string> notes;                                // "eval.json is missing", one sentence each
+  Json phases, eval, samples, train, inventory, tokens, status;  // null where there is none
+  std::vector<Setting> config;
+  Curve loss, lr, grad_norm, tokens_per_second, joules_per_token, eval_loss;
+  int64_t step_lines = 0, not_finite = 0;  // lines of steps in metrics.jsonl; of which with a loss that is no number
+  double step = 0, trained_tokens = 0, skipped = 0, memory_bytes = 0, model_flops_per_second = 0;  // of the last line
+  double final_loss = 0;  // as it stands there; NaN where it was not finite
+
+  const Json* headline_split() const;  // of eval.json: "test", else "val", else the first; null where there is none
+  std::string setting(std::string_view section, std::string_view key) const;  // "" where unknown
+};
+
+// Error(no_input) where `folder` is no folder.
+RunRecord read_run(const std::filesystem::path& folder);
+
+// Values of a JSON object that need not be there: NaN and "" otherwise.
+double real_of(const Json& json, const char* key);
+std::string text_of(const Json& json, const char* key);
+const Json& part_of(const Json& json, const char* key);  // null where absent
+
+}  // namespace tw::report
