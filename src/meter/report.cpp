@@ -70,8 +70,8 @@ std::string summary_table(const std::filesystem::path& folder) {
     line("energy", e.kind == "none" ? e.meter : "unknown: a part of the run had no meter");
   if (std::isfinite(e.joules)) {
     std::string total = human_joules(e.joules) + mark;
-    if (e.pue > 1) total += fmt::format(", {} with PUE {}", human_joules(e.facility_joules), digits(e.pue, 3));
-    if (std::isfinite(e.eur)) total += fmt::format(", {} EUR", digits(e.eur, 3));
+    if (e.pue > 1) total += fmt::format(", {} with PUE {}", human_joules(e.facility_joules), plain(e.pue));
+    if (std::isfinite(e.eur)) total += ", " + money(e.eur);
     if (std::isfinite(e.co2_g)) total += fmt::format(", {} g CO2", digits(e.co2_g, 3));
     line("energy, all phases", total);
   }

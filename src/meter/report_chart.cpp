@@ -32,13 +32,15 @@ std::vector<Point> thinned(const Curve& curve) {
     }
     points.push_back(p);
   }
+  if (n > kPoints) points.front().step = curve.step.front(), points.back().step = curve.step.back();
   return points;
 }
 
 // Short labels: 0.0003, 12, 4.1k.
 std::string label(double value, double spacing) {
+  if (value == 0) return "0";
   if (std::fabs(value) >= 10000) return human_count(value);
-  if (value != 0 && spacing < 1e-3) return fmt::format("{:g}", value);
+  if (spacing < 1e-3) return fmt::format("{:g}", value);
   return fmt::format("{:.{}f}", value, spacing >= 1 ? 0 : int(std::ceil(-std::log10(spacing) - 1e-9)));
 }
 
@@ -59,10 +61,10 @@ std::string chart(const ChartOptions& options, const std::vector<Series>& series
   std::vector<std::vector<Point>> drawn;
   for (const Series& s : series) {
     drawn.push_back(thinned(*s.curve));
-    for (const Point& p : drawn.back()) {
-      low = std::min(low, p.low), high = std::max(high, p.high);
-      first = std::min(first, p.step), last = std::max(last, p.step);
-    }
+    for (const Point& p : drawn.back()) low = std::min(low, p.low), high = std::max(high, p.high);
+    if (s.curve->empty()) continue;
+    first = std::min(first, s.curve->step.front());
+    last = std::max(last, s.curve->step.back());
   }
   if (!(last >= first)) return missing(options.title + ": no values.");
   if (options.from_zero) low = std::min(low, 0.0);
@@ -75,15 +77,15 @@ std::string chart(const ChartOptions& options, const std::vector<Series>& series
   const auto y = [&](double value) { return (high - value) / (high - low) * 1000; };
 
   std::string lines, labels, legend;
-  const auto marks = ticks(low, high, options.tall ? 5 : 3);
+  const auto marks = ticks(low, high, options.tall ? 5 : 4);
   const double spacing = marks.size() > 1 ? marks[1] - marks[0] : high - low;
   for (const double mark : marks) {
     lines += fmt::format("<path class=\"grid\" d=\"M0 {0:.1f}H1000\"/>", y(mark));
     labels += fmt::format("<span class=\"y\" style=\"top:{:.2f}%\">{}</span>", y(mark) / 10, label(mark, spacing));
   }
-  for (const double mark : ticks(first, last, options.tall ? 6 : 3))
+  for (const double mark : ticks(first, last, options.tall ? 6 : 4))
     labels += fmt::format("<span class=\"x\" style=\"left:{:.2f}%\">{}</span>", x(mark) / 10,
-                          mark >= 1000 ? human_count(mark) : fmt::format("{:g}", mark));
+                          mark >= 1e5 ? human_count(mark) : fmt::format("{:g}", mark));
   for (size_t i = 0; i < series.size(); ++i) {
     const auto& points = drawn[i];
     if (points.empty()) continue;
@@ -109,8 +111,11 @@ std::string chart(const ChartOptions& options, const std::vector<Series>& series
       "{} to "
       "{} over steps {:.0f} to {:.0f}\">{}</svg>{}<i class=\"cursor\"></i><div class=\"tip\"></div></div>"
       "<div class=\"xlabel\">step</div></figure>\n",
-      options.tall ? " tall" : "", escaped(options.title), legend, escaped(options.y_label), escaped(options.title),
-      digits(low, 3), digits(high, 3), first, last, lines, labels);
+      options.tall   ? " tall"
+      : options.half ? " half"
+                     : "",
+      escaped(options.title), legend, escaped(options.y_label), escaped(options.title), digits(low, 3), digits(high, 3),
+      first, last, lines, labels);
 }
 
 }  // namespace tw::report

@@ -17,7 +17,8 @@ struct Series {
 struct ChartOptions {
   std::string title;
   std::string y_label;
-  bool tall = false;
+  bool tall = false;       // over the whole width
+  bool half = false;       // two beside each other, else three
   bool from_zero = false;  // the y axis begins at 0
 };
 

@@ -24,6 +24,12 @@ std::string with_unit(const std::string& text) {  // "51.2 kJ" with a smaller un
   return space == text.npos ? text : text.substr(0, space) + " <small>" + text.substr(space + 1) + "</small>";
 }
 
+// "2026-11-25T01:12:00Z" as "2026-11-25 01:12 UTC"; other text as it is.
+std::string time_of_day(const std::string& iso) {
+  const bool ours = iso.size() == 20 && iso[10] == 'T' && iso.back() == 'Z';
+  return escaped(ours ? iso.substr(0, 10) + " " + iso.substr(11, 5) + " UTC" : iso, 30);
+}
+
 std::string compared(double model, double other, std::string_view name) {
   if (!(model > 0) || !(other > 0)) return "";
   const double share = 1 - model / other;
@@ -62,7 +68,7 @@ std::string result_card(const RunRecord& run) {
 
 std::string speed_card(const RunRecord& run) {
   std::string more;
-  if (run.model_flops_per_second > 0) more = digits(run.model_flops_per_second / 1e9, 3) + " GFLOP/s of the model. ";
+  if (run.model_flops_per_second > 0) more = digits(run.model_flops_per_second / 1e9, 3) + " GFLOP/s of model work. ";
   if (run.memory_bytes > 0) more += human_bytes(run.memory_bytes) + " of memory at most.";
   const double speed = run.tokens_per_second.median();
   return card("Training speed, median", std::isfinite(speed) ? count(speed) + " <small>tokens/s</small>" : "unknown",
@@ -79,8 +85,8 @@ std::string energy_cards(const Energy& e) {
   std::string outside;
   if (std::isfinite(e.joules)) {
     total = with_unit(human_joules(e.joules)) + tag;
-    if (e.pue > 1) outside += fmt::format("{} with PUE {}. ", human_joules(e.facility_joules), digits(e.pue, 3));
-    if (std::isfinite(e.eur)) outside += digits(e.eur, 3) + " EUR. ";
+    if (e.pue > 1) outside += fmt::format("{} with PUE {}. ", human_joules(e.facility_joules), plain(e.pue));
+    if (std::isfinite(e.eur)) outside += escaped(money(e.eur)) + ". ";
     if (std::isfinite(e.co2_g)) outside += digits(e.co2_g, 3) + " g CO₂.";
     if (outside.empty()) outside = "No price and no PUE are set.";
   } else if (e.kind != "none") {
@@ -144,7 +150,7 @@ std::string page_head(const RunRecord& run) {
   if (ranks > 0) place += fmt::format("{}{:.0f} {}", place.empty() ? "" : ", ", ranks, ranks == 1 ? "rank" : "ranks");
   if (threads > 0) place += fmt::format(" × {:.0f} {}", threads, threads == 1 ? "thread" : "threads");
   const std::string started = text_of(run.status, "started"), updated = text_of(run.status, "updated");
-  if (!started.empty()) place += fmt::format(", {} to {}", escaped(started, 30), escaped(updated, 30));
+  if (!started.empty()) place += fmt::format(", {} to {}", time_of_day(started), time_of_day(updated));
   if (!place.empty()) head += "<p>" + place + "</p>";
   head += "</header>\n<div class=\"cards\">" + result_card(run);
 
@@ -160,7 +166,7 @@ std::string page_head(const RunRecord& run) {
   if (run.not_finite > 0) more += whole(double(run.not_finite)) + " losses were not finite.";
   head += card("Tokens trained", count(run.trained_tokens), more);
   const double first = real_of(run.train, "start_to_first_step_seconds");
-  head += card("Time of all phases", std::isfinite(e.seconds) ? with_unit(human_seconds(e.seconds)) : "unknown",
+  head += card("Time of all phases", std::isfinite(e.seconds) ? human_seconds(e.seconds) : "unknown",
                std::isfinite(first) ? "First step " + human_seconds(first) + " after the start." : "");
   head += card("Parameters", count(real_of(run.train, "parameters")),
                std::isfinite(real_of(run.train, "flops_per_token"))
@@ -174,17 +180,27 @@ std::string page_head(const RunRecord& run) {
 }
 
 std::string curves(const RunRecord& run) {
+  // Joules of a token in the unit they are read in.
+  Curve energy = run.joules_per_token;
+  const double typical = energy.median();
+  const double factor = typical < 1e-3 ? 1e6 : typical < 1 ? 1e3 : 1;
+  for (double& value : energy.value) value *= factor;
+  const std::string unit = factor == 1e6 ? "µJ a token" : factor == 1e3 ? "mJ a token" : "J a token";
+  const bool half = !energy.empty();
   std::string body = "<div class=\"charts\">";
   body += chart({.title = "Loss", .y_label = "nats a token", .tall = true},
                 {{"training", "a", &run.loss}, {"held-out", "b", &run.eval_loss, true}});
-  body += chart({.title = "Learning rate", .y_label = "", .from_zero = true}, {{"learning rate", "a", &run.lr}});
-  body += chart({.title = "Gradient norm", .y_label = "before clipping", .from_zero = true},
+  body += chart({.title = "Learning rate", .half = half, .from_zero = true}, {{"learning rate", "a", &run.lr}});
+  body += chart({.title = "Gradient norm", .y_label = "before clipping", .half = half, .from_zero = true},
                 {{"gradient norm", "a", &run.grad_norm}});
-  body +=
-      chart({.title = "Speed", .y_label = "tokens/s", .from_zero = true}, {{"tokens/s", "a", &run.tokens_per_second}});
-  if (!run.joules_per_token.empty())
-    body += chart({.title = "Energy", .y_label = "joules a token", .tall = true, .from_zero = true},
-                  {{"joules a token", "a", &run.joules_per_token}});
+  body += chart({.title = "Speed", .y_label = "tokens/s", .half = half, .from_zero = true},
+                {{"tokens/s", "a", &run.tokens_per_second}});
+  if (half)
+    body += chart({.title = "Energy" + std::string(energy_of(run).kind == "assumed" ? " (assumed)" : ""),
+                   .y_label = unit,
+                   .half = true,
+                   .from_zero = true},
+                  {{unit, "a", &energy}});
   return section("curves", "Training", body + "</div>\n");
 }
 
@@ -196,8 +212,8 @@ std::string samples(const RunRecord& run) {
   std::string body = fmt::format(
       "<p class=\"note\">Temperature {}, top-k {}, top-p {}, seed {}. Grey is the prompt, black what the model "
       "wrote.</p><div class=\"samples\">",
-      digits(real_of(run.samples, "temperature"), 3), whole(real_of(run.samples, "top_k")),
-      digits(real_of(run.samples, "top_p"), 3), whole(real_of(run.samples, "seed")));
+      plain(real_of(run.samples, "temperature")), whole(real_of(run.samples, "top_k")),
+      plain(real_of(run.samples, "top_p")), whole(real_of(run.samples, "seed")));
   size_t shown = 0;
   for (const Json& sample : list) {
     if (shown++ == kMaxSamples) break;

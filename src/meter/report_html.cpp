@@ -58,6 +58,14 @@ std::string digits(double value, int significant) {
   return fmt::format("{:.{}f}", value, std::max(0, significant - before));
 }
 
+std::string plain(double value) { return std::isfinite(value) ? fmt::format("{:.6g}", value) : "unknown"; }
+
+std::string money(double eur) {
+  if (!std::isfinite(eur)) return "unknown";
+  if (eur >= 0.01 || eur <= 0) return fmt::format("{:.2f} EUR", eur);
+  return eur >= 0.0001 ? fmt::format("{:.2f} ct", eur * 100) : "< 0.01 ct";
+}
+
 std::string percent(double share) {
   if (!std::isfinite(share)) return "unknown";
   return fmt::format("{:.{}f} %", share * 100, std::fabs(share) < 0.0995 ? 1 : 0);

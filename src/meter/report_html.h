@@ -12,6 +12,8 @@ std::string escaped(std::string_view text, size_t limit = 160);
 
 // Numbers for people; "unknown" where they are not finite.
 std::string digits(double value, int significant);  // 3.412
+std::string plain(double value);                    // 0.95, 1.3
+std::string money(double eur);                      // "1.20 EUR", "0.31 ct"
 std::string percent(double share);                  // "12.3 %"
 std::string count(double value);                    // "1.2M"
 std::string whole(double value);                    // "1 234 567", thin spaces

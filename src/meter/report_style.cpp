@@ -69,15 +69,15 @@ tbody tr:last-child td{border-bottom:0}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 tr.sum td{font-weight:650}tr.part td{color:var(--soft)}
 td code,p code,li code{font:.86em var(--mono);overflow-wrap:anywhere}
-pre{margin:0 0 12px;padding:12px 16px;background:var(--card);border:1px solid var(--rule);border-radius:12px;font:.84rem/1.55 var(--mono);white-space:pre-wrap;overflow-wrap:anywhere}
-.missing,.note{color:var(--soft);margin:6px 0}.missing{font-style:italic}
+pre{margin:0 0 12px;padding:12px 16px;background:var(--card);border:1px solid var(--rule);border-radius:12px;font:.84rem/1.55 var(--mono);white-space:pre;overflow-x:auto}
+.missing,.note{color:var(--soft);margin:8px 0;font-size:.9rem}.missing{font-style:italic}
 .tag{display:inline-block;padding:0 7px;border-radius:99px;border:1px solid var(--b);color:var(--b);font-size:.75rem;font-weight:600;vertical-align:middle}
 details summary{cursor:pointer;color:var(--a);margin:10px 0}
 .page-end{margin-top:48px;color:var(--soft);font-size:.83rem}
 @media (max-width:860px){.card{grid-column:span 6}.card.wide{grid-column:1/-1}.charts .chart{grid-column:1/-1}}
 @media (max-width:430px){main{padding:20px 12px 40px}header h1{font-size:1.5rem}.card{padding:13px 14px}.card .big{font-size:1.35rem}.tall .plot{height:230px}th,td{padding:6px 9px}.bars{gap:7px 8px}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#fff;--ink:#000;--soft:#444;--rule:#ccc;--a:#0b4fb3;--b:#b3460b}
-body{font-size:11px}main{max-width:none;padding:0}section{margin-top:22px}.card,.chart,.sample,tr,pre{break-inside:avoid}h2{break-after:avoid}.tall .plot{height:220px}}
+body{font-size:11px}main{max-width:none;padding:0}section{margin-top:22px}.card,.chart,.sample,tr,pre{break-inside:avoid}h2{break-after:avoid}.tall .plot{height:220px}.scroll{overflow:visible}pre{white-space:pre-wrap}}
 )css";
 }
 

@@ -23,14 +23,14 @@ std::string evaluation(const RunRecord& run) {
   const Json& splits = part_of(run.eval, "splits");
   if (!splits.is_array() || splits.empty())
     return section("evaluation", "Held-out text", missing("No eval.json, or no split in it."));
-  Table table({"Split", ">Documents", ">Text", ">Tokens", ">Loss", ">Perplexity", ">Bits/byte", ">n-gram", ">gzip -9"});
+  Table table({"Split", ">Bits/byte", ">n-gram", ">gzip -9", ">Loss", ">Perplexity", ">Text", ">Documents", ">Tokens"});
   size_t rows = 0;
   for (const Json& s : splits) {
     if (rows++ == 20) break;
-    table.row({escaped(text_of(s, "name"), 40), number(real_of(s, "documents")), bytes(real_of(s, "bytes")),
-               number(real_of(s, "tokens")), real(real_of(s, "loss"), 4), real(real_of(s, "perplexity"), 4),
-               real(real_of(s, "bits_per_byte"), 4), real(real_of(s, "ngram_bits_per_byte"), 4),
-               real(real_of(s, "gzip_bits_per_byte"), 4)});
+    table.row({escaped(text_of(s, "name"), 40), real(real_of(s, "bits_per_byte"), 4),
+               real(real_of(s, "ngram_bits_per_byte"), 4), real(real_of(s, "gzip_bits_per_byte"), 4),
+               real(real_of(s, "loss"), 4), real(real_of(s, "perplexity"), 4), bytes(real_of(s, "bytes")),
+               number(real_of(s, "documents")), number(real_of(s, "tokens"))});
   }
   return section(
       "evaluation", "Held-out text",
@@ -45,16 +45,17 @@ std::string energy(const RunRecord& run) {
   if (!phases.is_object() || phases.empty())
     return section("energy", "Time and energy", missing("No phases.json, or no phase in it."));
   const Energy e = energy_of(run);
-  Table table({"Phase", ">Starts", ">Time", ">Tokens", ">Energy", ">Energy a token", ">Cost"});
+  Table table({"Phase", ">Time", ">Energy", ">Energy a token", ">Tokens", ">Cost", ">Starts"});
   const auto cost = [](const Json& p) {
     const double eur = real_of(p, "eur");
-    return std::isfinite(eur) ? digits(eur, 3) + " EUR" : std::string("–");
+    return std::isfinite(eur) ? escaped(money(eur)) : std::string("–");
   };
   size_t rows = 0;
   const auto row = [&](const std::string& name, const Json& p, std::string_view css) {
-    table.row({name, number(real_of(p, "starts")), seconds(real_of(p, "seconds")), number(real_of(p, "tokens")),
-               joules(real_of(p, "joules")), joules(real_of(p, "joules_per_token")), cost(p)},
-              css);
+    table.row(
+        {name, seconds(real_of(p, "seconds")), joules(real_of(p, "joules")), joules(real_of(p, "joules_per_token")),
+         real_of(p, "tokens") > 0 ? number(real_of(p, "tokens")) : "–", cost(p), number(real_of(p, "starts"))},
+        css);
   };
   // In the order of the work; what is unknown to us behind it.
   const char* known[] = {"scan", "tokenize", "train", "eval", "checkpoint", "generate"};
@@ -69,10 +70,9 @@ std::string energy(const RunRecord& run) {
     row(escaped(name, 40), p, "");
   }
   const Json& total = part_of(run.phases, "total");
-  table.row({"all", "", seconds(e.seconds), "", joules(e.joules), "", cost(total)}, "sum");
+  table.row({"all", seconds(e.seconds), joules(e.joules), "", "", cost(total), ""}, "sum");
   if (e.pue > 1)
-    table.row({fmt::format("facility, × PUE {}", digits(e.pue, 3)), "", "", "", joules(e.facility_joules), "", ""},
-              "part");
+    table.row({fmt::format("facility, × PUE {}", plain(e.pue)), "", joules(e.facility_joules), "", "", "", ""}, "part");
   std::string note = fmt::format("<p class=\"note\">Meter: {}{}. ", escaped(e.meter, 300),
                                  e.kind == "assumed" ? " <span class=\"tag\">assumed, not measured</span>" : "");
   if (e.kind == "none") note += "Without one no joules are printed. ";
@@ -112,7 +112,8 @@ std::string documents(const RunRecord& run) {
     Table table({"Kind", ">Files", ">Used", ">Size", ">Text in use"});
     Sum all;
     for (const auto& [kind, sum] : kinds) {
-      table.row({escaped(kind, 40), number(sum.files), number(sum.used), bytes(sum.bytes), bytes(sum.text)});
+      table.row({escaped(kind, 40), number(sum.files), number(sum.used), bytes(sum.bytes),
+                 sum.used > 0 ? bytes(sum.text) : "–"});
       all.files += sum.files, all.used += sum.used, all.bytes += sum.bytes, all.text += sum.text;
     }
     table.row({"all", number(all.files), number(all.used), bytes(all.bytes), bytes(all.text)}, "sum");
@@ -135,13 +136,15 @@ std::string documents(const RunRecord& run) {
   if (splits.is_object() || splits.is_array()) {
     Table table({"Split", ">Documents", ">Text", ">Tokens", ">Bytes a token"});
     size_t rows = 0;
-    for (const auto& [key, s] : splits.items()) {
-      if (rows++ == 10) break;
+    const auto row = [&](const std::string& key, const Json& s) {
       const double text = real_of(s, "bytes"), tokens = real_of(s, "tokens");
-      if (!std::isfinite(tokens)) continue;
-      table.row({escaped(text_of(s, "name").empty() ? key : text_of(s, "name"), 40), number(real_of(s, "documents")),
-                 bytes(text), number(tokens), real(text / tokens, 3)});
-    }
+      if (!std::isfinite(tokens) || rows++ >= 10) return;
+      table.row(
+          {escaped(key, 40), number(real_of(s, "documents")), bytes(text), number(tokens), real(text / tokens, 3)});
+    };
+    for (const char* name : {"train", "val", "test"}) row(name, part_of(splits, name));
+    if (splits.is_array())
+      for (const Json& s : splits) row(text_of(s, "name"), s);
     body += "<h3>Tokens</h3>" + table.html();
   } else {
     body += missing("No tokens/tokens.json, or no splits in it.");
