@@ -47,7 +47,7 @@ std::string summary_table(const std::filesystem::path& folder) {
   };
   const std::string model = model_sentence(run);
   if (!model.empty()) line("model", model);
-  line("training loss", digits(run.final_loss, 4) + " at the last step");
+  if (run.step_lines) line("training loss", digits(run.final_loss, 4) + " at the last step");
   if (const Json* split = run.headline_split()) {
     const std::string name = text_of(*split, "name");
     line("held-out loss", fmt::format("{} ({}), perplexity {}", digits(real_of(*split, "loss"), 4), name,
@@ -60,8 +60,8 @@ std::string summary_table(const std::filesystem::path& folder) {
   } else {
     line("held-out text", "not evaluated");
   }
-  line("tokens trained", fmt::format("{} in {:.0f} steps", count(run.trained_tokens), run.step));
-  line("speed", count(run.tokens_per_second.median()) + " tokens/s");
+  if (run.step_lines) line("tokens trained", fmt::format("{} in {:.0f} steps", count(run.trained_tokens), run.step));
+  if (run.step_lines) line("speed", count(run.tokens_per_second.median()) + " tokens/s");
   line("time", std::isfinite(e.seconds) ? human_seconds(e.seconds) : "unknown");
   const std::string mark = e.kind == "assumed" ? ", assumed" : "";
   if (std::isfinite(e.joules_per_token))

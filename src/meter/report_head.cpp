@@ -123,7 +123,7 @@ Energy energy_of(const RunRecord& run) {
   Energy e{};
   const Json &total = part_of(run.phases, "total"), &meter = part_of(run.phases, "meter");
   e.kind = meter.is_object() ? text_of(meter, "kind") : "none";
-  e.meter = meter.is_object() ? text_of(meter, "text") : "no meter: phases.json does not name one";
+  e.meter = meter.is_object() ? text_of(meter, "text") : "no meter: there is no phases.json, or no meter in it";
   e.joules = real_of(total, "joules");
   e.seconds = real_of(total, "seconds");
   e.facility_joules = real_of(total, "facility_joules");
@@ -210,8 +210,8 @@ std::string samples(const RunRecord& run) {
   if (!list.is_array() || list.empty())
     return section("samples", "Generated text", missing("No samples.json, or no sample in it."));
   std::string body = fmt::format(
-      "<p class=\"note\">Temperature {}, top-k {}, top-p {}, seed {}. Grey is the prompt, black what the model "
-      "wrote.</p><div class=\"samples\">",
+      "<p class=\"note\">Temperature {}, top-k {}, top-p {}, seed {}. Grey is the prompt, the rest is "
+      "the model's.</p><div class=\"samples\">",
       plain(real_of(run.samples, "temperature")), whole(real_of(run.samples, "top_k")),
       plain(real_of(run.samples, "top_p")), whole(real_of(run.samples, "seed")));
   size_t shown = 0;

@@ -23,6 +23,7 @@ class Table {
  public:
   explicit Table(std::vector<std::string> headers);
   void row(const std::vector<std::string>& cells, std::string_view css_class = "");
+  bool empty() const { return rows_.empty(); }
   std::string html() const;
 
  private:

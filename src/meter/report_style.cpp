@@ -36,7 +36,7 @@ section{margin-top:40px}
 .charts{display:grid;grid-template-columns:repeat(6,1fr);gap:14px}
 .chart{margin:0;padding:14px 16px 10px;grid-column:span 2;min-width:0}
 .chart.tall{grid-column:1/-1}
-.chart.half{grid-column:span 3}
+.chart.half{grid-column:span 3}.charts .missing{grid-column:1/-1}
 figcaption{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.88rem;margin-bottom:10px}
 .unit{color:var(--soft);margin-left:auto}
 .key::before{content:"";display:inline-block;width:14px;height:3px;border-radius:2px;margin-right:6px;vertical-align:middle;background:var(--a)}

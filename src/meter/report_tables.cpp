@@ -194,7 +194,7 @@ std::string repeat(const RunRecord& run) {
     table.row({"Gradient exchange",
                fmt::format("{} a step for the order-free sum, {} for a plain one",
                            seconds(real_of(exchange, "exact_seconds")), seconds(real_of(exchange, "off_seconds")))});
-  return section("repeat", "Repeating the run", body + table.html());
+  return section("repeat", "Repeating the run", table.empty() ? body : body + table.html());
 }
 
 std::string configuration(const RunRecord& run) {
