@@ -1,6 +1,6 @@
 #include "src/codec/text/byte_alphabet.h"
 
-#include "src/codec/text/unicode.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace {
@@ -41,13 +41,11 @@ std::string to_alphabet(std::string_view bytes) {
 
 bool from_alphabet(std::string_view text, std::string& bytes) {
   bytes.clear();
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = p + text.size();
-  for (char32_t code; p < end;) {
-    const uint32_t n = decode_utf8(p, end, code);
+  for (char32_t code; !text.empty();) {
+    const int n = decode_utf8(text, code);
     if (!n || code >= kAlphabet.byte.size() || kAlphabet.byte[code] < 0) return false;
     bytes += char(kAlphabet.byte[code]);
-    p += n;
+    text.remove_prefix(size_t(n));
   }
   return true;
 }

@@ -31,8 +31,7 @@ uint64_t hash_of(const Key& key) noexcept {
 }
 
 bool next_code(std::string_view text, size_t i, char32_t& code, size_t& bytes) noexcept {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  bytes = decode_utf8(p + i, p + text.size(), code);
+  bytes = size_t(decode_utf8(text.substr(i), code));
   if (bytes) return true;
   bytes = 1;
   return false;
@@ -83,10 +82,8 @@ size_t PieceEncoder::next_word(const Glyphs& g, size_t i) const noexcept {
     if (space && !was_space && j > i) {
       bool joined = false;
       if (!joins_space_.empty()) {
-        unsigned char character[4] = {};
-        for (size_t k = last; k < j; ++k) character[k - last] = g.byte(k);
         char32_t code;
-        joined = decode_utf8(character, character + (j - last), code) && joins_space_.contains(code);
+        joined = decode_utf8(g.text(last, j), code) && joins_space_.contains(code);
       }
       if (!joined) return j;
     }
@@ -178,8 +175,13 @@ void PieceEncoder::merge_piece(std::string_view piece, Scratch& scratch, std::ve
 void PieceEncoder::merge_bytes(std::string_view piece, Scratch& scratch, std::vector<int32_t>& ids) const {
   auto& p = scratch.piece_;
   p.symbols.clear();
-  p.origin.assign(piece.size(), 0);
-  for (unsigned char b : piece) p.symbols.push_back(byte_symbol_[b] < 0 ? spec_.unknown : byte_symbol_[b]);
+  p.origin.assign(piece.size(), 0);  // of no use here
+  for (unsigned char b : piece) {
+    // A vocabulary without some byte: its unknown token, or nothing, as Hugging Face does.
+    const int32_t symbol = byte_symbol_[b] < 0 ? spec_.unknown : byte_symbol_[b];
+    const bool again = byte_symbol_[b] < 0 && spec_.fuse_unknown && !p.symbols.empty() && p.symbols.back() == symbol;
+    if (symbol >= 0 && !again) p.symbols.push_back(symbol);
+  }
   merges_.apply(p);
   ids.insert(ids.end(), p.symbols.begin(), p.symbols.end());
 }

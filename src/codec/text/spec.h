@@ -24,13 +24,21 @@ struct TokenizerSpec {
     bytes,      // merges start from the 256 bytes (GPT-2, Llama 3)
     characters  // merges start from characters, U+2581 stands for a space (SentencePiece, Llama 2)
   };
-  enum class Kind : uint8_t { normal, byte, special, unknown, hole };
-  enum class Prefix : uint8_t { none, always, if_missing, first_if_missing };  // a space before the text
+  enum class Kind : uint8_t {
+    normal,
+    byte,     // units characters: one byte, for characters without a token
+    special,  // never the result of merges; its text stands as it is, also in units bytes
+    unknown,
+    hole      // an id without a token
+  };
+  // Which stretches of text (between added tokens) get a space in front: all, those that start with none, or of these
+  // only the one at the start of the input.
+  enum class Prefix : uint8_t { none, always, first, if_missing, first_if_missing };
 
   Units units = Units::bytes;
   SplitRule rule = SplitRule::gpt2;
   std::vector<std::string> tokens;  // by id. units bytes: the bytes; characters: the text with U+2581. "" in a hole
-  std::vector<Kind> kinds;          // by id. A hole is an id without a token
+  std::vector<Kind> kinds;          // by id
   std::vector<Merge> merges;        // units characters: symbols from tokens.size() on are `extra_characters`
   std::vector<char32_t> extra_characters;  // characters of tokens that are no tokens themselves
   std::vector<AddedToken> added;
@@ -58,5 +66,12 @@ inline constexpr size_t kMaxTokenBytes = 1024;
 // (tiktoken's and SentencePiece's rule). Units and tokens must be set; fills merges and extra_characters.
 // rank[id] = MergeTable::kNone leaves a token out. `file` is for messages: Error(data) where the work is absurd.
 void fill_merges_by_rank(TokenizerSpec& spec, const std::vector<uint32_t>& rank, const std::string& file);
+
+// The merges in an order that says the same without ranks, as tokenizer.json lists them: by rank; of equal rank first
+// what makes the longer token, then by ids. Leftmost first, which breaks ties else, is the same where the tokens of
+// equal rank are runs of one character (SentencePiece models have such runs of spaces): see ties_are_runs.
+std::vector<Merge> ordered_merges(const TokenizerSpec& spec);
+// True where of any two merges of equal rank both make the same token or both make runs of the same character.
+bool ties_are_runs(const TokenizerSpec& spec);
 
 }  // namespace tw

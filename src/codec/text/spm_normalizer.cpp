@@ -1,11 +1,12 @@
 #include "src/codec/text/spm_normalizer.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 
-#include "src/codec/text/unicode.h"
 #include "src/core/error.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace {
@@ -68,15 +69,12 @@ std::string spm_normalize(std::string_view text, std::string_view charsmap, bool
   const Rules rules(charsmap);
   std::string out;
   out.reserve(text.size());
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   bool after_space = collapse_spaces;
   for (size_t i = 0; i < text.size();) {
     std::string_view piece;
     size_t n = rules.match(text.substr(i), piece);
     if (!n) {
-      char32_t code;
-      n = decode_utf8(p + i, p + text.size(), code);
-      if (!n) n = 1;
+      n = size_t(std::max(1, utf8_length(text.data() + i, text.size() - i)));
       piece = text.substr(i, n);
     }
     i += n;

@@ -57,7 +57,7 @@ class TextTokenizer final : public Codec {
   int32_t unknown_id() const noexcept { return spec_.unknown; }
   bool adds_bos() const noexcept { return spec_.add_bos; }  // the file's own default for prompts
   bool adds_eos() const noexcept { return spec_.add_eos; }
-  bool lossless() const noexcept { return lossless_; }
+  bool lossless() const noexcept { return lossless_; }  // any bytes come back, but for U+2581 (see above)
   const TokenizerSpec& spec() const noexcept { return spec_; }
 
   CodecQuality quality(std::span<const std::filesystem::path> files) const override;
@@ -73,18 +73,18 @@ class TextTokenizer final : public Codec {
   struct Matcher {
     std::unordered_map<std::string_view, const AddedToken*> by_text;
     std::vector<std::vector<uint32_t>> lengths;  // by first byte, longest first; empty = no token at all
+    int only_start = -1;                         // the first byte of all of them, if it is one
     void add(const AddedToken& token);
     void finish();
     const AddedToken* find(std::string_view text, size_t& position) const;
   };
   void encode_segment(std::string_view text, bool first, PieceEncoder::Scratch& scratch, std::vector<int32_t>& ids) const;
-  std::string normalized(std::string_view text) const;
-  void check() const;
 
   TokenizerSpec spec_;
   PieceEncoder encoder_;
   Matcher always_, with_special_;
   std::unordered_map<std::string_view, int32_t> special_;
+  std::vector<bool> special_flags_; // by id
   std::string bytes_;               // what ids decode to, one after the other
   std::vector<uint32_t> offsets_;   // vocab_size + 1
   std::string hash_;
@@ -93,7 +93,7 @@ class TextTokenizer final : public Codec {
   mutable std::vector<std::unique_ptr<PieceEncoder::Scratch>> free_;
 };
 
-// "text": trains with BpeTraining's defaults on each file as one text; loads as TextTokenizer::load.
+// "text": trains with the defaults of BpeTraining on each file as one text; loads as TextTokenizer::load.
 const CodecKind& text_codec_kind();
 
 }  // namespace tw

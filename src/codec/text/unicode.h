@@ -1,11 +1,12 @@
-// UTF-8 and the three Unicode classes that pre-tokenizer rules ask for: \p{L}, \p{N} and \s.
+// The three Unicode classes that pre-tokenizer rules ask for: \p{L}, \p{N} and \s.
 #pragma once
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "src/core/utf8.h"
 
 namespace tw {
 
@@ -43,15 +44,16 @@ inline constexpr std::array<CharClass, 128> kAsciiClass = [] {
 class Glyphs {
  public:
   explicit Glyphs(std::string_view text) noexcept
-      : s_(reinterpret_cast<const unsigned char*>(text.data())), n_(text.size()), classes_(UnicodeClasses::get()) {}
+      : s_(text.data()), n_(text.size()), classes_(UnicodeClasses::get()) {}
   size_t size() const noexcept { return n_; }
-  unsigned char byte(size_t i) const noexcept { return s_[i]; }
+  unsigned char byte(size_t i) const noexcept { return static_cast<unsigned char>(s_[i]); }
+  std::string_view text(size_t begin, size_t end) const noexcept { return {s_ + begin, end - begin}; }
   Glyph at(size_t i) const noexcept {
-    const unsigned char c = s_[i];
+    const unsigned char c = byte(i);
     if (c < 0x80) [[likely]] return {kAsciiClass[c], 1};
     char32_t code;
-    const uint32_t bytes = decode_utf8(s_ + i, s_ + n_, code);
-    return bytes ? Glyph{classes_.of(code), bytes} : Glyph{CharClass::other, 1};
+    const int bytes = decode_utf8({s_ + i, n_ - i}, code);
+    return bytes ? Glyph{classes_.of(code), uint32_t(bytes)} : Glyph{CharClass::other, 1};
   }
   // End of the run of `type` that starts at i; i itself where there is none.
   size_t run(size_t i, CharClass type) const noexcept {
@@ -64,7 +66,7 @@ class Glyphs {
   }
 
  private:
-  const unsigned char* s_;
+  const char* s_;
   size_t n_;
   const UnicodeClasses& classes_;
 };
