@@ -6,20 +6,13 @@
 #include <functional>
 #include <limits>
 #include <map>
-#include <mutex>
 #include <numeric>
 
-#include "src/checkpoint/hdf5_handles.h"
 #include "src/core/error.h"
+#include "src/hdf5/h5.h"
 
 namespace tw {
 namespace {
-
-// HDF5 need not be built thread-safe, and ranks may be threads.
-std::mutex& hdf5_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
 
 // Keeps the memory of HDF5's core driver when the file is closed.
 struct KeptImage {
@@ -51,7 +44,7 @@ FileLayout build(size_t metadata, const std::function<void(hid_t file)>& fill) {
   KeptImage kept;
   {
     const h5::PropertyList access = h5::make_property_list(H5P_FILE_ACCESS);
-    h5::check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), "file format");
+    h5::check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V110, H5F_LIBVER_V110), "file format");
     h5::check(H5Pset_alignment(access.get(), 4096, 4096), "alignment");
     h5::check(H5Pset_meta_block_size(access.get(), metadata), "metadata block");
     h5::check(H5Pset_fapl_core(access.get(), 1 << 16, false), "core driver");
@@ -153,7 +146,7 @@ void map_piece(hid_t properties, hid_t target, const std::vector<int64_t>& dims,
 }  // namespace
 
 FileLayout lay_out_shard(std::vector<StoredPiece>& pieces) {
-  const std::lock_guard lock(hdf5_mutex());
+  const std::lock_guard lock(h5::library_mutex());
   size_t metadata = size_t(1) << 16;
   for (const StoredPiece& p : pieces) metadata += 1024 + 8 * (p.name.size() + p.slot.size());
   FileLayout layout = build(metadata, [&](hid_t file) {
@@ -193,7 +186,7 @@ std::string lay_out_model_view(const std::vector<StoredFile>& shards) {
       tensors[path].push_back({&p, &shard.file});
       metadata += 1024 + 16 * (p.name.size() + p.slot.size());
     }
-  const std::lock_guard lock(hdf5_mutex());
+  const std::lock_guard lock(h5::library_mutex());
   FileLayout layout = build(metadata, [&](hid_t file) {
     const h5::PropertyList links = parents();
     const float missing = std::numeric_limits<float>::quiet_NaN();

@@ -6,25 +6,26 @@
 
 namespace tw {
 
+// Units change where the number as printed would reach the next one.
 std::string human_bytes(double bytes) {
   const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   int u = 0;
-  while (std::abs(bytes) >= 1024 && u < 5) bytes /= 1024, ++u;
+  while (std::abs(bytes) >= (u == 0 ? 1023.5 : 1023.95) && u < 5) bytes /= 1024, ++u;
   return u == 0 ? fmt::format("{:.0f} B", bytes) : fmt::format("{:.1f} {}", bytes, units[u]);
 }
 
 std::string human_count(double count) {
   const char* units[] = {"", "k", "M", "G", "T"};
   int u = 0;
-  while (std::abs(count) >= 1000 && u < 4) count /= 1000, ++u;
+  while (std::abs(count) >= 999.5 && u < 4) count /= 1000, ++u;
   return u == 0 ? fmt::format("{:.0f}", count) : fmt::format("{:.{}f}{}", count, std::abs(count) < 100 ? 1 : 0, units[u]);
 }
 
 std::string human_seconds(double s) {
   if (!std::isfinite(s)) return "?";
-  if (s < 1e-3) return fmt::format("{:.0f} us", s * 1e6);
-  if (s < 1) return fmt::format("{:.1f} ms", s * 1e3);
-  if (s < 60) return fmt::format("{:.2f} s", s);
+  if (s < 0.9995e-3) return fmt::format("{:.0f} us", s * 1e6);
+  if (s < 0.99995) return fmt::format("{:.1f} ms", s * 1e3);
+  if (s < 59.995) return fmt::format("{:.2f} s", s);
   const long total = std::lround(s);
   if (total < 3600) return fmt::format("{} min {:02} s", total / 60, total % 60);
   return fmt::format("{} h {:02} min", total / 3600, total % 3600 / 60);
@@ -33,8 +34,8 @@ std::string human_seconds(double s) {
 std::string human_joules(double joules) {
   const char* units[] = {"nJ", "uJ", "mJ", "J", "kJ", "MJ", "GJ"};
   int u = 3;
-  while (std::abs(joules) >= 1000 && u < 6) joules /= 1000, ++u;
-  while (joules != 0 && std::abs(joules) < 1 && u > 0) joules *= 1000, --u;
+  while (std::abs(joules) >= 999.5 && u < 6) joules /= 1000, ++u;
+  while (joules != 0 && std::abs(joules) < 0.9995 && u > 0) joules *= 1000, --u;
   return fmt::format("{:.3g} {}", joules, units[u]);
 }
 

@@ -9,7 +9,11 @@ namespace tw {
 namespace {
 volatile sig_atomic_t pending = 0;
 void on_signal(int signal) {
-  if (pending && signal != SIGUSR1) ::_exit(int(ExitCode::requeue));
+  if (signal == SIGUSR1) {
+    if (!pending) pending = signal;
+    return;
+  }
+  if (pending && pending != SIGUSR1) ::_exit(int(ExitCode::requeue));
   pending = signal;
 }
 }  // namespace

@@ -2,7 +2,8 @@
 #pragma once
 
 namespace tw {
-// Installs handlers. A second SIGINT or SIGTERM ends the process at once (exit code 75).
+// Installs handlers. A second SIGINT or SIGTERM ends the process at once (exit code 75); a SIGUSR1 before it does not
+// count, since Slurm sends both.
 void catch_stop_signals();
 // The signal that asked for the stop, or 0.
 int stop_signal() noexcept;
