@@ -22,7 +22,7 @@ std::string report_html(const std::filesystem::path& folder) {
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
       "script-src "
       "'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n";
-  html += "<title>" + escaped(folder.filename().string(), 120) + " – Tokenwerk run report</title>\n<style>";
+  html += "<title>" + escaped(run.name, 120) + " – Tokenwerk run report</title>\n<style>";
   html += style_sheet();
   html += "</style></head><body><main>\n";
   html += page_head(run) + curves(run) + samples(run) + evaluation(run) + energy(run) + documents(run) + repeat(run) +

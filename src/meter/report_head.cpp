@@ -137,11 +137,9 @@ Energy energy_of(const RunRecord& run) {
 std::string page_head(const RunRecord& run) {
   std::string state = text_of(run.status, "state");
   if (state != "done" && state != "failed" && state != "stopped" && state != "running") state = "unknown";
-  std::string name = run.folder.filename().string();
-  if (name.empty()) name = run.folder.parent_path().filename().string();
   std::string head = fmt::format(
       "<header><div class=\"brand\">Tokenwerk run report</div><h1>{}</h1><p><span class=\"state {}\">{}</span> {}</p>",
-      escaped(name, 120), state, state, escaped(text_of(run.status, "reason"), 300));
+      escaped(run.name, 120), state, state, escaped(text_of(run.status, "reason"), 300));
   const std::string model = model_sentence(run);
   if (!model.empty()) head += "<p>" + escaped(model, 300) + "</p>";
   std::string place;

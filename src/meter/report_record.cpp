@@ -197,6 +197,8 @@ RunRecord read_run(const std::filesystem::path& folder) {
            folder.string());
   RunRecord run;
   run.folder = folder;
+  const auto whole = std::filesystem::weakly_canonical(folder, absent);
+  run.name = (absent ? folder : whole).filename().string();
   run.final_loss = run.trained_tokens = run.skipped = run.memory_bytes = run.model_flops_per_second = kUnknown;
   run.status = read_json(run, "status.json", "how the run ended is not known");
   read_config(run);

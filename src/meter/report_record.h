@@ -23,7 +23,8 @@ struct Setting {
 };
 
 struct RunRecord {
-  std::filesystem::path folder;
+  std::filesystem::path folder;                                  // as it was named
+  std::string name;                                              // its last part
   std::vector<std::string> notes;                                // "eval.json is missing", one sentence each
   Json phases, eval, samples, train, inventory, tokens, status;  // null where there is none
   std::vector<Setting> config;

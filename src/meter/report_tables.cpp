@@ -1,5 +1,8 @@
 // Evaluation, energy, documents, how to repeat the run, settings.
+#include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
@@ -16,6 +19,15 @@ std::string seconds(double value) { return std::isfinite(value) ? human_seconds(
 std::string bytes(double value) { return std::isfinite(value) ? human_bytes(value) : "–"; }
 std::string number(double value) { return std::isfinite(value) ? whole(value) : "–"; }
 std::string real(double value, int significant) { return std::isfinite(value) ? digits(value, significant) : "–"; }
+
+// As a word of a shell command.
+std::string shell_word(const std::string& text) {
+  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || std::strchr("_./-+=:,@%", c); };
+  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
+  std::string word = "'";
+  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
+  return word + "'";
+}
 
 }  // namespace
 
@@ -161,10 +173,11 @@ std::string repeat(const RunRecord& run) {
   else
     body += missing("The command that started the run is not recorded.");
   const double ranks = real_of(run.train, "ranks"), virtual_ranks = real_of(run.train, "virtual_ranks");
-  const std::string folder = run.folder.string();
+  std::string folder = run.folder.string();
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
   if (!run.config.empty()) {
-    std::string again =
-        fmt::format("tokenwerk train {}/config.toml --run.dir {}-again --checkpoint.resume never", folder, folder);
+    std::string again = fmt::format("tokenwerk train {} --run.dir {} --checkpoint.resume never",
+                                    shell_word(folder + "/config.toml"), shell_word(folder + "-again"));
     if (ranks > 1) again = fmt::format("mpirun -np {:.0f} ", ranks) + again;
     body += "<p class=\"note\">The training again, with every setting as it was resolved</p><pre>" +
             escaped(again, 1500) + "</pre>\n";

@@ -131,7 +131,8 @@ TEST(Report, ShowsWhatTheRunFolderHolds) {
   EXPECT_THAT(html, HasSubstr("training.steps"));
   EXPECT_THAT(html, HasSubstr("command line"));
   EXPECT_THAT(html, HasSubstr("&quot;a # b&quot;"));  // a # in quotes is no comment
-  EXPECT_THAT(html, HasSubstr("mpirun -np 2 tokenwerk train"));
+  EXPECT_THAT(html,
+              HasSubstr("mpirun -np 2 tokenwerk train &#39;" + folder.path().string() + "/config.toml&#39; --run.dir"));
   EXPECT_THAT(html, Not(HasSubstr("What is missing here")));
   EXPECT_EQ(count_of(html, "<figure"), 5u);
   // Nothing is loaded from anywhere.
@@ -173,6 +174,7 @@ TEST(Report, OpensWithAnyFileMissing) {
                            "phases.json", "inventory.json", "tokens/tokens.json"})
     EXPECT_THAT(nothing, HasSubstr(std::string(name) + " is missing"));
   EXPECT_THAT(nothing, HasSubstr("no meter"));
+  EXPECT_THAT(report_html(empty / ""), HasSubstr("<h1>" + empty.path().filename().string() + "</h1>"));
   EXPECT_THAT(summary_table(empty.path()), HasSubstr("not evaluated"));
   EXPECT_THROW(report_html(empty / "nowhere"), Error);
   for (const char* name : {"status.json", "config.toml", "train.json", "metrics.jsonl", "eval.json", "samples.json",
