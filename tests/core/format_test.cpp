@@ -1,0 +1,53 @@
+#include "src/core/format.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace tw {
+namespace {
+
+TEST(Format, Bytes) {
+  EXPECT_EQ(human_bytes(0), "0 B");
+  EXPECT_EQ(human_bytes(1023), "1023 B");
+  EXPECT_EQ(human_bytes(1536), "1.5 KiB");
+  EXPECT_EQ(human_bytes(3.0 * (1 << 20)), "3.0 MiB");
+  EXPECT_EQ(human_bytes(0x1p50 * 2000), "2000.0 PiB");
+}
+
+TEST(Format, Counts) {
+  EXPECT_EQ(human_count(17), "17");
+  EXPECT_EQ(human_count(4100), "4.1k");
+  EXPECT_EQ(human_count(12.3e6), "12.3M");
+  EXPECT_EQ(human_count(124e6), "124M");
+}
+
+TEST(Format, Seconds) {
+  EXPECT_EQ(human_seconds(12e-6), "12 us");
+  EXPECT_EQ(human_seconds(0.0031), "3.1 ms");
+  EXPECT_EQ(human_seconds(1.25), "1.25 s");
+  EXPECT_EQ(human_seconds(130), "2 min 10 s");
+  EXPECT_EQ(human_seconds(3 * 3600 + 4 * 60 + 10), "3 h 04 min");
+  EXPECT_EQ(human_seconds(std::numeric_limits<double>::quiet_NaN()), "?");
+  EXPECT_EQ(human_seconds(std::numeric_limits<double>::infinity()), "?");
+}
+
+TEST(Format, Joules) {
+  EXPECT_EQ(human_joules(0), "0 J");
+  EXPECT_EQ(human_joules(51200), "51.2 kJ");
+  EXPECT_EQ(human_joules(0.0031), "3.1 mJ");
+  EXPECT_EQ(human_joules(2.5e9), "2.5 GJ");
+}
+
+// 59.999 s is not "60.00 s", 1023.99 KiB not "1024.0 KiB": the unit is chosen for what is printed.
+TEST(Format, RoundingGoesOnToTheNextUnit) {
+  EXPECT_EQ(human_seconds(59.999), "1 min 00 s");
+  EXPECT_EQ(human_seconds(0.99999), "1.00 s");
+  EXPECT_EQ(human_bytes(1024 * 1023.99), "1.0 MiB");
+  EXPECT_EQ(human_count(999.6), "1.0k");
+  EXPECT_EQ(human_count(999990), "1.0M");
+  EXPECT_EQ(human_joules(999.9), "1 kJ");
+}
+
+}  // namespace
+}  // namespace tw
