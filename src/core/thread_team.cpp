@@ -48,6 +48,7 @@ void ThreadTeam::dispatch(int64_t items, Call call, void* body) {
     std::unique_lock lock(mutex_);
     done_.wait(lock, [&] { return running_.load(std::memory_order_acquire) == 0; });
   }
+  level_scratch();
   if (error_) std::rethrow_exception(error_);
 }
 
@@ -85,8 +86,19 @@ void ThreadTeam::loop(int thread) {
 
 void* ThreadTeam::scratch(int thread, size_t bytes) {
   Memory& m = scratch_[size_t(thread)];
-  if (m.bytes() < bytes) m = Memory(bytes, Device{});
+  if (m.bytes() < bytes) {
+    m = Memory(bytes, Device{});
+    size_t wanted = wanted_.load(std::memory_order_relaxed);
+    while (wanted < bytes && !wanted_.compare_exchange_weak(wanted, bytes, std::memory_order_relaxed)) {
+    }
+  }
   return m.data();
+}
+
+void ThreadTeam::grow_scratch() {
+  level_ = wanted_.load(std::memory_order_relaxed);
+  for (Memory& m : scratch_)
+    if (m.bytes() < level_) m = Memory(level_, Device{});
 }
 
 void* ThreadTeam::workspace(size_t bytes) {

@@ -30,6 +30,7 @@ class ThreadTeam {
     if (items <= 0) return;
     if (workers_.empty() || items == 1) {
       for (int64_t i = 0; i < items; ++i) body(i, 0);
+      level_scratch();
       return;
     }
     auto call = [](void* b, int64_t item, int thread) {
@@ -39,7 +40,8 @@ class ThreadTeam {
   }
 
   // Scratch memory of one thread, at least `bytes`, aligned to 64; kept between calls and grown
-  // when asked for more (the contents are lost then).
+  // when asked for more (the contents are lost then). After run() every thread has as much as the
+  // one that asked for most, so that no allocation depends on who was given which item.
   void* scratch(int thread, size_t bytes);
   // Scratch memory shared by the team, same rules; call it outside run().
   void* workspace(size_t bytes);
@@ -49,9 +51,15 @@ class ThreadTeam {
   void dispatch(int64_t items, Call call, void* body);
   void work(int thread) noexcept;
   void loop(int thread);
+  void level_scratch() {
+    if (wanted_.load(std::memory_order_relaxed) > level_) grow_scratch();
+  }
+  void grow_scratch();
 
   std::vector<std::thread> workers_;
   std::vector<Memory> scratch_;
+  std::atomic<size_t> wanted_{0};  // the most scratch a thread asked for
+  size_t level_ = 0;               // what every thread has
   Memory workspace_;
   int spins_;  // polls before a waiting thread sleeps; 0 where threads outnumber cores
   alignas(64) std::atomic<uint64_t> epoch_{0};
