@@ -7,8 +7,9 @@
 namespace tw {
 namespace {
 
-struct Setup {
-  explicit Setup(Architecture type) : model(small_config(type, true)), table(model), weights(random_weights(model, table, 2)) {}
+struct SmallGenerator {
+  explicit SmallGenerator(Architecture type)
+      : model(small_config(type, true)), table(model), weights(random_weights(model, table, 2)) {}
   ModelConfig model;
   ParameterTable table;
   Tensor weights;
@@ -19,7 +20,7 @@ struct Setup {
 // Greedy generation with the cache is what full passes over the growing text give.
 TEST(Generator, CacheChangesNothing) {
   for (Architecture type : {Architecture::gpt2, Architecture::llama}) {
-    Setup s(type);
+    SmallGenerator s(type);
     const std::vector<int32_t> prompt = {3, 1, 4, 1};
     const auto g = s.generator.run(prompt, {.sampling = {.temperature = 0}, .max_new_tokens = 12}, 0, {});
     std::vector<int32_t> all = prompt;
@@ -35,14 +36,14 @@ TEST(Generator, CacheChangesNothing) {
 
 TEST(Generator, GoesOnBeyondTheModelsPositions) {
   for (Architecture type : {Architecture::gpt2, Architecture::llama}) {
-    Setup s(type);
+    SmallGenerator s(type);
     const auto g = s.generator.run(std::vector<int32_t>(40, 5), {.max_new_tokens = 50}, 0, {});
     EXPECT_EQ(g.ids.size(), 50u);
   }
 }
 
 TEST(Generator, StopsAndStreams) {
-  Setup s(Architecture::llama);
+  SmallGenerator s(Architecture::llama);
   std::vector<int32_t> streamed;
   const auto free = s.generator.run({1}, {.max_new_tokens = 12}, 0, [&](int32_t id) { streamed.push_back(id); });
   EXPECT_EQ(streamed, free.ids);
@@ -52,7 +53,7 @@ TEST(Generator, StopsAndStreams) {
 }
 
 TEST(Generator, BadPromptsAreRefused) {
-  Setup s(Architecture::gpt2);
+  SmallGenerator s(Architecture::gpt2);
   EXPECT_THROW(s.generator.run({}, {}, 0, {}), Error);
   EXPECT_THROW(s.generator.run({37}, {}, 0, {}), Error);
   EXPECT_THROW(s.generator.run({-1}, {}, 0, {}), Error);

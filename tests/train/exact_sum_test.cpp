@@ -1,8 +1,8 @@
 // The promise of docs/architecture.md, "The exact sum": equal bits on any number of ranks and threads.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <cstring>
-#include <map>
+#include <cmath>
 
 #include "kernels/optimizer.h"
 #include "src/checkpoint/checkpoint.h"

@@ -12,8 +12,8 @@
 namespace tw {
 namespace {
 
-struct Run {
-  explicit Run(TrainerOptions options, int threads = 2)
+struct LocalRun {
+  explicit LocalRun(TrainerOptions options, int threads = 2)
       : team(threads), comm(make_self_communicator()), trainer(options, made_up_batches(), *comm, Stream(team)) {
     trainer.initialize(1);
   }
@@ -25,7 +25,7 @@ struct Run {
 TEST(Trainer, LearnsTheRuleOfItsTokens) {
   for (Architecture type : {Architecture::gpt2, Architecture::llama})
     for (DType dtype : {DType::fp32, DType::bf16}) {
-      Run run(train_options({.type = type, .dtype = dtype, .lr = 1e-2}));
+      LocalRun run(train_options({.type = type, .dtype = dtype, .lr = 1e-2}));
       const float first = run.trainer.step().loss;
       float last = 0;
       for (int i = 1; i < 60; ++i) last = run.trainer.step().loss;
@@ -35,7 +35,7 @@ TEST(Trainer, LearnsTheRuleOfItsTokens) {
 }
 
 TEST(Trainer, AllocatesNothingAfterItsFirstStep) {
-  Run run(train_options({}));
+  LocalRun run(train_options({}));
   run.trainer.step();
   const int64_t before = allocation_count();
   for (int i = 0; i < 5; ++i) run.trainer.step();
@@ -46,7 +46,7 @@ TEST(Trainer, AccumulationIsTheLargeBatch) {
   TrainerOptions many = train_options({.virtual_ranks = 1}), one = many;
   many.micro_batch_size = 2;
   one.micro_batch_size = 16;
-  Run a(many), b(one);
+  LocalRun a(many), b(one);
   for (int i = 0; i < 10; ++i) {
     const StepResult x = a.trainer.step(), y = b.trainer.step();
     EXPECT_NEAR(x.loss, y.loss, 2e-5);
@@ -55,7 +55,7 @@ TEST(Trainer, AccumulationIsTheLargeBatch) {
 }
 
 TEST(Trainer, ANotFiniteStepChangesNoWeight) {
-  Run run(train_options({}));
+  LocalRun run(train_options({}));
   run.trainer.step();
   const View weights = run.trainer.weights();
   const int64_t poisoned = run.trainer.table()["final_norm.weight"].offset;
@@ -73,7 +73,7 @@ TEST(Trainer, ANotFiniteStepChangesNoWeight) {
 TEST(Trainer, TooManySkippedStepsEndTheRun) {
   TrainerOptions o = train_options({});
   o.max_skipped = 3;
-  Run run(o);
+  LocalRun run(o);
   run.trainer.weights().as<float>()[run.trainer.table()["final_norm.weight"].offset] = std::numeric_limits<float>::infinity();
   run.trainer.step();
   run.trainer.step();
@@ -88,12 +88,12 @@ TEST(Trainer, TooManySkippedStepsEndTheRun) {
 TEST(Trainer, SettingsThatDoNotFitAreNamed) {
   TrainerOptions o = train_options({});
   o.global_batch_size = 12;  // not a multiple of 8 virtual ranks
-  EXPECT_THROW(Run run(o), Error);
+  EXPECT_THROW(LocalRun run(o), Error);
   o = train_options({.virtual_ranks = 6});
-  EXPECT_THROW(Run run(o), Error);
+  EXPECT_THROW(LocalRun run(o), Error);
   o = train_options({});
   o.seq_len = 17;  // beyond the model's positions
-  EXPECT_THROW(Run run(o), Error);
+  EXPECT_THROW(LocalRun run(o), Error);
 }
 
 }  // namespace
