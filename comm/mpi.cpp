@@ -1,6 +1,8 @@
 #include "comm/mpi.h"
 
 #include <mpi.h>
+#include <signal.h>
+#include <sys/prctl.h>
 
 #include <cstdlib>
 #include <exception>
@@ -11,6 +13,7 @@
 namespace tw {
 
 MpiSession::MpiSession(int& argc, char**& argv) : exceptions_at_start_(std::uncaught_exceptions()) {
+  if (launched_by_mpi()) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int initialised = 0, provided = MPI_THREAD_SINGLE;
   TW_MPI_CHECK(MPI_Initialized(&initialised));
   TW_CHECK(!initialised, bug, "MPI was initialised before MpiSession");

@@ -17,7 +17,8 @@ inline constexpr size_t kMpiMessageBytes = size_t(4) << 20;
 //   try { return run(*world); } catch (const Error& e) { log...; world->abort(int(e.code())); }
 class MpiSession {
  public:
-  // MPI_Init_thread. Throws Error(config) where the library gives no MPI_THREAD_MULTIPLE,
+  // MPI_Init_thread; from then on the process ends with its launcher, so that no orphan writes beside a job that was
+  // started again (Linux). Throws Error(config) where the library gives no MPI_THREAD_MULTIPLE,
   // Error(bug) where MPI was initialised before.
   MpiSession(int& argc, char**& argv);
   // MPI_Finalize, except while an exception unwinds: a peer may then wait where nobody comes.

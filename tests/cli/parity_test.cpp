@@ -47,7 +47,7 @@ TEST_P(CliParity, ImportLogitsGreedyIdsTrainingAndExport) {
   ASSERT_EQ(tokenwerk({"import", data_ / "init", "--out", imported}).code, 0);
   EXPECT_LE(largest_difference(imported, "logits.npy"), 2e-5);
 
-  const Ended greedy = tokenwerk({"generate", imported, "--ids", ids_file({reference_["greedy_prompt"]}), "--greedy", "-n", "24", "--print-ids"});
+  const Ended greedy = tokenwerk({"generate", imported, "--ids", ids_file(nlohmann::json::array({reference_["greedy_prompt"]})), "--greedy", "-n", "24", "--print-ids"});
   ASSERT_EQ(greedy.code, 0) << greedy.err;
   std::istringstream words(greedy.out);
   const std::vector<int> ids(std::istream_iterator<int>(words), {});

@@ -6,6 +6,8 @@
 namespace tw {
 namespace {
 
+namespace fs = std::filesystem;
+
 class Ranks : public Cli {
  protected:
   Words train(const std::string& run, int steps) const {
