@@ -7,6 +7,7 @@
 
 #include "src/core/clock.h"
 #include "src/core/fault.h"
+#include "src/core/json_guard.h"
 #include "src/nn/initialize.h"
 
 namespace tw {
@@ -69,29 +70,59 @@ void Trainer::initialize(uint64_t seed) {
 
 void Trainer::set_weights(ConstView flat) { optimizer_.set_weights(flat, stream_); }
 
+namespace {
+
+nlohmann::json parse_stored(const std::string& text, const std::string& where) {
+  check_json_structure(text, {}, where);
+  return nlohmann::json::parse(text, nullptr, false);
+}
+
+// What describe() wrote, from a file that may hold anything.
+struct StoredState {
+  int64_t updates = 0, skipped = 0, global_batch_size = 0;
+  std::string skip_rule;
+};
+StoredState stored_state(const CheckpointInfo& info, const std::string& where) {
+  StoredState state;
+  try {
+    const nlohmann::json json = parse_stored(info.trainer_json, where);
+    json.at("updates").get_to(state.updates);
+    json.at("skipped").get_to(state.skipped);
+    json.at("global_batch_size").get_to(state.global_batch_size);
+    state.skip_rule = json.at("skip_rule").dump();
+  } catch (const nlohmann::json::exception& e) {
+    TW_FAIL(data, "{}: the trainer's state is damaged: {}", where, e.what());
+  }
+  TW_CHECK(state.updates >= 0 && state.updates <= info.step && state.skipped == info.step - state.updates, data,
+           "{}: the trainer's state is damaged: {} updates and {} skipped steps are not {} steps", where, state.updates,
+           state.skipped, info.step);
+  return state;
+}
+
+}  // namespace
+
 void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   const CheckpointInfo& info = checkpoint.info();
-  const ModelConfig stored = model_config_from_json(nlohmann::json::parse(info.model_json, nullptr, false));
+  const std::string where = checkpoint.folder().string();
+  const ModelConfig stored = model_config_from_json(parse_stored(info.model_json, where));
   TW_CHECK(stored == options_.model, data,
-           "{} holds another model: {} parameters of {}; this run's model differs. Stored: {}", checkpoint.folder().string(),
+           "{} holds another model: {} parameters of {}; this run's model differs. Stored: {}", where,
            ParameterTable(stored).parameter_count(), name_of(stored.type), info.model_json);
-  optimizer_.load(checkpoint, resume, stream_);
-  if (!resume) return;
+  if (!resume) return optimizer_.load(checkpoint, false, stream_);
   TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
            "the training data changed since {}: fingerprint {} then, {} now. Put the old token files back or start a "
            "new run",
-           checkpoint.folder().string(), info.data_fingerprint, batches_->fingerprint());
+           where, info.data_fingerprint, batches_->fingerprint());
+  const StoredState state = stored_state(info, where);
+  TW_CHECK(state.global_batch_size == options_.global_batch_size, config,
+           "training.global_batch_size is {} now, but {} was trained with {}: keep it to resume",
+           options_.global_batch_size, where, state.global_batch_size);
+  skip_rule_.from_json(state.skip_rule);
+  optimizer_.load(checkpoint, true, stream_);
+  optimizer_.set_updates(state.updates);
   step_ = info.step;
   tokens_ = info.tokens;
-  const auto state = nlohmann::json::parse(info.trainer_json, nullptr, false);
-  TW_CHECK(state.is_object() && state.contains("updates") && state.contains("skip_rule"), data,
-           "{}: the trainer's state is damaged", checkpoint.folder().string());
-  TW_CHECK(state.value("global_batch_size", int64_t(0)) == options_.global_batch_size, config,
-           "training.global_batch_size is {} now, but {} was trained with {}: keep it to resume",
-           options_.global_batch_size, checkpoint.folder().string(), state.value("global_batch_size", int64_t(0)));
-  optimizer_.set_updates(state.at("updates").get<int64_t>());
-  skipped_ = state.value("skipped", int64_t(0));
-  skip_rule_.from_json(state.at("skip_rule").dump());
+  skipped_ = state.skipped;
 }
 
 void Trainer::describe(CheckpointInfo& info) const {

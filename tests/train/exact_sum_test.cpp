@@ -89,30 +89,61 @@ TEST(ExactSum, BucketsChangeNothing) {
   EXPECT_EQ(hash_after(small, 2, 1, 10), hash_after(large, 2, 1, 10));
 }
 
-TEST(ExactSum, StopOnFourGoOnWithTwo) {
+// The weights of a run that stops on some ranks and goes on with others, a second time with others still.
+void expect_elastic(const TrainCase& c, const std::vector<int>& ranks) {
+  constexpr int kSteps = 30;
   const auto batches = made_up_batches();
-  const TrainCase c{.type = Architecture::gpt2};
-  const std::string want = hash_after(c, 1, 1, 50);
+  const std::string want = hash_after(c, 1, 1, kSteps);
   const auto folder = std::filesystem::temp_directory_path() / ("tw-elastic-" + std::to_string(getpid()));
   std::filesystem::remove_all(folder);
-  run_ranks(4, [&](Communicator& comm) {
-    ThreadTeam team(1);
-    Trainer trainer(train_options(c), batches, comm, Stream(team));
-    trainer.initialize(1);
-    for (int s = 0; s < 23; ++s) trainer.step();
-    CheckpointInfo info;
-    trainer.describe(info);
-    save_checkpoint({.folder = folder}, info, trainer.slices(), comm);
-  });
-  run_ranks(2, [&](Communicator& comm) {
-    ThreadTeam team(1);
-    Trainer trainer(train_options(c), batches, comm, Stream(team));
-    trainer.load(Checkpoint::open(folder), true);
-    EXPECT_EQ(trainer.steps_done(), 23);
-    while (trainer.steps_done() < 50) trainer.step();
-    EXPECT_EQ(weights_hash(trainer), want);
-  });
+  for (size_t part = 0; part < ranks.size(); ++part) {
+    const int64_t parts = int64_t(ranks.size()), begin = int64_t(part) * kSteps / parts, end = int64_t(part + 1) * kSteps / parts;
+    run_ranks(ranks[part], [&](Communicator& comm) {
+      ThreadTeam team(1);
+      Trainer trainer(train_options(c), batches, comm, Stream(team));
+      if (part == 0) trainer.initialize(1);
+      else trainer.load(Checkpoint::open(folder), true);
+      EXPECT_EQ(trainer.steps_done(), begin);
+      EXPECT_EQ(trainer.tokens_done(), begin * c.global_batch_size * 12);
+      while (trainer.steps_done() < end) trainer.step();
+      if (end == kSteps) {
+        EXPECT_EQ(weights_hash(trainer), want) << "rank " << comm.rank();
+      }
+      CheckpointInfo info;
+      trainer.describe(info);
+      save_checkpoint({.folder = folder}, info, trainer.slices(), comm);
+    });
+  }
   std::filesystem::remove_all(folder);
+}
+
+TEST(ExactSum, StopOnFourGoOnWithTwo) { expect_elastic({.type = Architecture::gpt2}, {4, 2}); }
+TEST(ExactSum, ShrinkAndGrow) { expect_elastic({.dtype = DType::bf16}, {2, 1, 8}); }
+
+// One rank's gradient is no number: all ranks leave the step out, and go on as one.
+TEST(ExactSum, ANaNOnOneRankSkipsTheStepOnAll) {
+  const auto batches = made_up_batches();
+  std::string alone;
+  for (int ranks : {1, 4})
+    run_ranks(ranks, [&](Communicator& comm) {
+      ThreadTeam team(1);
+      Trainer trainer(train_options({}), batches, comm, Stream(team));
+      trainer.initialize(1);
+      for (int s = 0; s < 5; ++s) trainer.step();
+      const std::string before = weights_hash(trainer);
+      float& weight = trainer.weights().as<float>()[trainer.table()["final_norm.weight"].offset];
+      const float old = weight;
+      if (comm.rank() == ranks / 2) weight = std::nanf("");
+      const StepResult r = trainer.step();
+      weight = old;
+      EXPECT_EQ(r.verdict, StepVerdict::not_finite) << "rank " << comm.rank();
+      EXPECT_EQ(r.step, 6);
+      EXPECT_EQ(weights_hash(trainer), before);
+      for (int s = 0; s < 5; ++s) EXPECT_EQ(trainer.step().verdict, StepVerdict::take);
+      EXPECT_EQ(trainer.steps_skipped(), 1);
+      if (ranks == 1) alone = weights_hash(trainer);
+      else EXPECT_EQ(weights_hash(trainer), alone) << "rank " << comm.rank();
+    });
 }
 
 TEST(ExactSum, RunAndOffTrainTheSameModelWithinRounding) {
