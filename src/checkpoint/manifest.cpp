@@ -11,6 +11,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
+#include "src/core/json_guard.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -147,32 +148,9 @@ StoredFile parse_file(const Json& json, const std::string& where) {
   return f;
 }
 
-// The shape of the text is checked before a parser builds anything of it: nothing nested deeply, and no swarm of
-// small values that would take many times the file's size in memory.
-void check_structure(std::string_view text, const std::string& where) {
-  int depth = 0;
-  size_t values = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-      continue;
-    }
-    if (c == '"') in_string = true;
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    values += c == ',' || c == '{' || c == '[';
-    TW_CHECK(depth <= kDepth, data, "{} is nested too deeply", where);
-  }
-  // Ours take more than 8 bytes for each comma or bracket even where every name and number is short.
-  TW_CHECK(values <= 1000 + text.size() / 7, data, "{} has {} values in {} bytes, more than a MANIFEST has", where, values,
-           text.size());
-}
-
 Json parse_json(std::string_view text, const std::string& where) {
-  check_structure(text, where);
+  // Ours take more than 8 bytes for each comma or bracket even where every name and number is short.
+  check_json_structure(text, {.depth = kDepth, .values = 1000 + text.size() / 7}, where);
   try {
     return Json::parse(text);
   } catch (const Json::exception& e) {

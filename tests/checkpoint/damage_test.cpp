@@ -285,7 +285,7 @@ TEST_F(Damage, AHostileManifestIsRefused) {
           "nested too deeply");
   std::string swarm = "{\n \"a\": [";
   while (swarm.size() < size_t(20) << 20) swarm += "[],";
-  refused(sealed(swarm + "1]"), "more than a MANIFEST has");
+  refused(sealed(swarm + "1]"), "more than its kind of file has");
   refused(sealed("[[[["), "is not JSON");
   refused(sealed("{\n"), "is not JSON");
   refused(sealed("{\n \"format\": \"other\""), "not a MANIFEST of Tokenwerk");
