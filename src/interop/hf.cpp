@@ -7,6 +7,7 @@
 #include <set>
 
 #include "src/core/file.h"
+#include "src/core/json_guard.h"
 #include "src/interop/safetensors.h"
 
 namespace tw {
@@ -16,11 +17,10 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 json read_json(const fs::path& path) {
-  bool too_deep = false;
-  auto j = json::parse(
-      read_file(path, size_t(64) << 20),
-      [&](int depth, json::parse_event_t, json&) { return depth <= 32 || !(too_deep = true); }, false);
-  TW_CHECK(!j.is_discarded() && !too_deep && j.is_object(), data, "{} is no valid JSON object", path.string());
+  const std::string text = read_file(path, size_t(64) << 20);
+  check_json_structure(text, {}, path.string());
+  json j = json::parse(text, nullptr, false);
+  TW_CHECK(!j.is_discarded() && j.is_object(), data, "{} is no valid JSON object", path.string());
   return j;
 }
 
@@ -260,6 +260,10 @@ void read_hf_weights(const fs::path& folder, const ModelConfig& model, const Par
 
 void write_hf_model(const fs::path& folder, const ModelConfig& m, const ParameterTable& table, ConstView flat,
                     const HfExport& options) {
+  TW_CHECK(m.type != Architecture::gpt2 || (m.head_dim * m.num_attention_heads == m.hidden_size &&
+                                            m.num_key_value_heads == m.num_attention_heads),
+           config, "this GPT-2 model has {} heads of {} and {} key/value heads at width {}: Hugging Face's GPT-2 cannot hold it",
+           m.num_attention_heads, m.head_dim, m.num_key_value_heads, m.hidden_size);
   make_folders(folder);
   std::vector<SafetensorsTensor> tensors;
   std::vector<std::vector<float>> transposed;
@@ -291,9 +295,6 @@ void write_hf_model(const fs::path& folder, const ModelConfig& m, const Paramete
          {"n_positions", m.max_position_embeddings}, {"n_embd", m.hidden_size}, {"n_layer", m.num_hidden_layers},
          {"n_head", m.num_attention_heads}, {"n_inner", m.intermediate_size}, {"activation_function", m.hidden_act},
          {"layer_norm_epsilon", m.norm_eps}, {"attn_pdrop", 0.0}, {"embd_pdrop", 0.0}, {"resid_pdrop", 0.0}};
-    TW_CHECK(m.head_dim * m.num_attention_heads == m.hidden_size && m.num_key_value_heads == m.num_attention_heads, config,
-             "this GPT-2 model has {} heads of {} and {} key/value heads at width {}: Hugging Face's GPT-2 cannot hold it",
-             m.num_attention_heads, m.head_dim, m.num_key_value_heads, m.hidden_size);
   } else {
     j = {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"vocab_size", m.vocab_size},
          {"hidden_size", m.hidden_size}, {"intermediate_size", m.intermediate_size},
@@ -301,7 +302,7 @@ void write_hf_model(const fs::path& folder, const ModelConfig& m, const Paramete
          {"num_key_value_heads", m.num_key_value_heads}, {"head_dim", m.head_dim},
          {"max_position_embeddings", m.max_position_embeddings}, {"rms_norm_eps", m.norm_eps},
          {"rope_theta", m.rope_theta}, {"rope_parameters", {{"rope_type", "default"}, {"rope_theta", m.rope_theta}}},
-         {"hidden_act", "silu"}, {"attention_bias", false}, {"mlp_bias", false}, {"attention_dropout", 0.0}};
+         {"hidden_act", m.hidden_act}, {"attention_bias", false}, {"mlp_bias", false}, {"attention_dropout", 0.0}};
   }
   j["initializer_range"] = m.initializer_range;
   j["tie_word_embeddings"] = m.tie_word_embeddings;

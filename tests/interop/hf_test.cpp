@@ -97,6 +97,14 @@ TEST_F(HuggingFace, WhatCannotBeRunIsRefusedByName) {
   EXPECT_THROW(read_hf_config(folder_), Error);
 }
 
+TEST_F(HuggingFace, AModelOfAnotherFormWritesNothing) {
+  ModelConfig model = exportable(Architecture::gpt2, true);
+  model.num_key_value_heads = 2;
+  const ParameterTable table(model);
+  EXPECT_THROW(write_hf_model(folder_, model, table, random_weights(model, table, 7).view(), {}), Error);
+  EXPECT_FALSE(fs::exists(folder_));
+}
+
 TEST_F(HuggingFace, AnIndexNamesNoFileOutsideItsFolder) {
   const ModelConfig model = exportable(Architecture::llama, true);
   const ParameterTable table(model);
