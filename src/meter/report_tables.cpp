@@ -100,7 +100,7 @@ std::string documents(const RunRecord& run) {
       double files = 0, used = 0, bytes = 0, text = 0;
     };
     std::map<std::string, Sum> kinds;
-    std::string problems;
+    std::map<std::string, double> licences;  // files in use
     size_t odd = 0;
     constexpr size_t kMaxProblems = 30;
     Table problem_table({"File", "State", "Reason"});
@@ -116,6 +116,9 @@ std::string documents(const RunRecord& run) {
       if (state == "used") {
         ++sum.used;
         if (text > 0) sum.text += text;
+        std::string licence = text_of(f, "licence");
+        if (licences.size() >= 30 && !licences.contains(licence)) licence = "others";
+        ++licences[licence];
       } else if (state != "skipped" && odd++ < kMaxProblems) {
         problem_table.row(
             {"<code>" + escaped(text_of(f, "path")) + "</code>", escaped(state, 20), escaped(text_of(f, "reason"))});
@@ -137,6 +140,12 @@ std::string documents(const RunRecord& run) {
       if (odd > kMaxProblems) body += missing(fmt::format("{} more are in inventory.json.", odd - kMaxProblems));
       body += "</details>\n";
     }
+    std::string list;
+    for (const auto& [licence, n] : licences)
+      list +=
+          fmt::format("{}{} for {}", list.empty() ? "" : "; ", licence.empty() ? "none found" : escaped(licence, 100),
+                      n == 1 ? "1 file" : whole(n) + " files");
+    if (!list.empty()) body += "<p class=\"note\">Licences: " + list + ".</p>\n";
     const Json& notes = part_of(run.inventory, "notes");
     if (notes.is_array())
       for (size_t i = 0; i < notes.size() && i < 5; ++i)

@@ -80,7 +80,13 @@ struct RunFiles {
         {"folder", text},
         {"notes", {text}},
         {"files",
-         {{{"path", text}, {"state", "used"}, {"reason", ""}, {"kind", text}, {"bytes", 100}, {"text_bytes", 90}},
+         {{{"path", text},
+           {"state", "used"},
+           {"reason", ""},
+           {"kind", text},
+           {"bytes", 100},
+           {"text_bytes", 90},
+           {"licence", text}},
           {{"path", text}, {"state", "broken"}, {"reason", text}, {"kind", "html"}, {"bytes", 5}}}}};
     json["tokens/tokens.json"] = {{"tokenizer_hash", text},
                                   {"splits", {{"train", {{"documents", 8}, {"tokens", 4000}, {"bytes", 12000}}}}}};
@@ -128,6 +134,7 @@ TEST(Report, ShowsWhatTheRunFolderHolds) {
   EXPECT_THAT(html, HasSubstr("57 % less than gzip -9"));
   EXPECT_THAT(html, HasSubstr("100 <small>mJ</small>"));  // 300 J / 3000 tokens
   EXPECT_THAT(html, HasSubstr("376 J"));                  // 301 J x 1.25
+  EXPECT_THAT(html, HasSubstr("Licences: plain for 1 file."));
   EXPECT_THAT(html, HasSubstr("training.steps"));
   EXPECT_THAT(html, HasSubstr("command line"));
   EXPECT_THAT(html, HasSubstr("&quot;a # b&quot;"));  // a # in quotes is no comment
