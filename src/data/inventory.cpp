@@ -1,0 +1,188 @@
+// An inventory as JSON, as a table, and as a fingerprint.
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "src/codec/text/json_fields.h"
+#include "src/core/file.h"
+#include "src/core/format.h"
+#include "src/core/hash.h"
+#include "src/data/scan.h"
+
+namespace tw {
+namespace {
+
+constexpr int kVersion = 1;
+constexpr size_t kMaxInventory = size_t(4) << 30;  // bytes of the file
+constexpr std::array<const char*, 4> kStates = {"used", "duplicate", "skipped", "broken"};
+constexpr size_t kShown = 10;  // problems in the table
+
+bool stays_inside(const std::string& path) {
+  const std::filesystem::path p = path;
+  if (path.empty() || p.is_absolute() || path.find('\0') != path.npos) return false;
+  return std::none_of(p.begin(), p.end(), [](const auto& part) { return part == ".."; });
+}
+
+double share_of(const JsonNode& node) {
+  TW_CHECK(node.raw().is_number(), data, "{} is not a number", node.where());
+  const double v = node.raw().get<double>();
+  TW_CHECK(v >= 0 && v <= 1, data, "{} = {} is not in [0, 1]", node.where(), v);
+  return v;
+}
+
+template <class Names>
+size_t index_of(const JsonNode& node, const Names& names) {
+  const auto found = std::find(names.begin(), names.end(), node.text());
+  TW_CHECK(found != names.end(), data, "{} = \"{}\" is not known", node.where(), node.text());
+  return size_t(found - names.begin());
+}
+
+ScannedFile file_of(const JsonNode& node) {
+  constexpr int64_t kMost = int64_t(1) << 62;
+  const std::array<std::string, 3> splits = {"train", "val", "test"};
+  const std::vector<std::string> states(kStates.begin(), kStates.end());
+  ScannedFile f;
+  f.path = node["path"].text();
+  TW_CHECK(stays_inside(f.path), data, "{} = \"{}\" leads out of the folder", node["path"].where(), f.path);
+  f.state = FileState(index_of(node["state"], states));
+  f.reason = node.text_or("reason", "");
+  f.kind = node.text_or("kind", "");
+  f.bytes = node["bytes"].whole(kMost);
+  f.mtime_ns = node["mtime_ns"].raw().is_number_integer() ? node["mtime_ns"].raw().get<int64_t>() : 0;
+  f.sha256 = node.text_or("sha256", "");
+  const bool digits = f.sha256.find_first_not_of("0123456789abcdef") == f.sha256.npos;
+  TW_CHECK(f.sha256.empty() || (f.sha256.size() == 64 && digits), data, "{} is no SHA-256", node["sha256"].where());
+  f.encoding = node.text_or("encoding", "");
+  f.text_bytes = node["text_bytes"].whole(kMost);
+  f.licence = node.text_or("licence", "");
+  f.split = Split(index_of(node["split"], splits));
+  TW_CHECK(f.state != FileState::used || !f.sha256.empty(), data, "{}: a used file without sha256", node.where());
+  return f;
+}
+
+}  // namespace
+
+const char* name_of(Split split) noexcept {
+  switch (split) {
+    case Split::train: return "train";
+    case Split::val: return "val";
+    case Split::test: return "test";
+  }
+  return "?";
+}
+
+Inventory::Sum Inventory::sum(FileState state) const {
+  Sum s;
+  for (const ScannedFile& f : files)
+    if (f.state == state) ++s.files, s.bytes += f.bytes, s.text_bytes += f.text_bytes;
+  return s;
+}
+
+Inventory::Sum Inventory::sum(Split split) const {
+  Sum s;
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used && f.split == split) ++s.files, s.bytes += f.bytes, s.text_bytes += f.text_bytes;
+  return s;
+}
+
+std::string Inventory::fingerprint() const {
+  Sha256 sum;
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used)
+      sum.update(fmt::format("{}\n{} {} {} {}\n", f.path, f.sha256, f.kind, f.encoding, name_of(f.split)));
+  return sum.hex();
+}
+
+std::string Inventory::table() const {
+  struct Row {
+    int64_t files = 0, bytes = 0, used = 0, text = 0;
+  };
+  std::map<std::string, Row> kinds;
+  std::map<std::string, int64_t> encodings;
+  for (const ScannedFile& f : files) {
+    Row& r = kinds[f.kind.empty() ? "other" : f.kind];
+    ++r.files, r.bytes += f.bytes;
+    if (f.state != FileState::used) continue;
+    ++r.used, r.text += f.text_bytes;
+    ++encodings[f.encoding];
+  }
+  std::string out = fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", "kind", "files", "size", "used", "text");
+  for (const auto& [kind, r] : kinds)
+    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", kind, r.files, human_bytes(double(r.bytes)), r.used,
+                       r.used ? human_bytes(double(r.text)) : "-");
+  for (const Split split : kSplits) {
+    const Sum s = sum(split);
+    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", name_of(split), s.files, human_bytes(double(s.bytes)), s.files,
+                       human_bytes(double(s.text_bytes)));
+  }
+  for (const auto& [encoding, count] : encodings)
+    if (encoding != "UTF-8") out += fmt::format("{} {} in {}\n", count, count == 1 ? "file" : "files", encoding);
+  for (const std::string& note : notes) out += "note: " + note + "\n";
+  const auto list = [&](FileState state, const char* title) {
+    const int64_t count = sum(state).files;
+    if (count == 0) return;
+    out += fmt::format("{} {}:\n", count, title);
+    size_t shown = 0;
+    for (const ScannedFile& f : files) {
+      if (f.state != state) continue;
+      if (shown++ == kShown) break;
+      out += fmt::format("  {}: {}\n", f.path, f.reason);
+    }
+    if (count > int64_t(kShown)) out += fmt::format("  and {} more, all in inventory.json\n", count - int64_t(kShown));
+  };
+  list(FileState::broken, "broken");
+  list(FileState::duplicate, "duplicates, left out");
+  if (const int64_t skipped = sum(FileState::skipped).files)
+    out += fmt::format("{} files of kinds that are not read, licence texts and links were passed over\n", skipped);
+  out.pop_back();
+  return out;
+}
+
+void write_inventory(const Inventory& inventory, const std::filesystem::path& path) {
+  using nlohmann::json;
+  json files = json::array();
+  for (const ScannedFile& f : inventory.files)
+    files.push_back({{"path", f.path},
+                     {"state", kStates[size_t(f.state)]},
+                     {"reason", f.reason},
+                     {"kind", f.kind},
+                     {"bytes", f.bytes},
+                     {"mtime_ns", f.mtime_ns},
+                     {"sha256", f.sha256},
+                     {"encoding", f.encoding},
+                     {"text_bytes", f.text_bytes},
+                     {"licence", f.licence},
+                     {"split", name_of(f.split)}});
+  const SplitShares& s = inventory.shares;
+  const json out = {{"version", kVersion},
+                    {"folder", inventory.folder.string()},
+                    {"shares", {{"train", s.train}, {"val", s.val}, {"test", s.test}}},
+                    {"scanned_at", inventory.scanned_at},
+                    {"notes", inventory.notes},
+                    {"files", std::move(files)}};
+  write_file_atomically(path, out.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+Inventory read_inventory(const std::filesystem::path& path) {
+  const std::string text = read_file(path, kMaxInventory), file = path.string();
+  check_json_structure(text, {.depth = 8, .values = text.size() / 8 + 64}, file);
+  nlohmann::json json;
+  try {
+    json = nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& e) {
+    TW_FAIL(data, "{} is not JSON: {}", file, e.what());
+  }
+  const JsonNode root(json, file);
+  TW_CHECK(root["version"].whole(1 << 20) == kVersion, data, "{}: version {} is not known, this program reads {}", file,
+           root["version"].raw().dump(), kVersion);
+  Inventory inventory;
+  inventory.folder = root["folder"].text();
+  inventory.shares = {share_of(root["shares"]["train"]), share_of(root["shares"]["val"]), share_of(root["shares"]["test"])};
+  if (root["scanned_at"].raw().is_number()) inventory.scanned_at = root["scanned_at"].raw().get<double>();
+  for (size_t i = 0; i < root["notes"].size(); ++i) inventory.notes.push_back(root["notes"].at(i).text());
+  const JsonNode files = root["files"];
+  for (size_t i = 0; i < files.size(); ++i) inventory.files.push_back(file_of(files.at(i)));
+  return inventory;
+}
+
+}  // namespace tw
