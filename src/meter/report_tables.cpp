@@ -154,18 +154,15 @@ std::string documents(const RunRecord& run) {
     body += missing("No inventory.json, or no file in it.");
   }
   const Json& splits = part_of(run.tokens, "splits");
-  if (splits.is_object() || splits.is_array()) {
+  if (splits.is_object()) {
     Table table({"Split", ">Documents", ">Text", ">Tokens", ">Bytes a token"});
-    size_t rows = 0;
-    const auto row = [&](const std::string& key, const Json& s) {
+    const auto row = [&](const char* name, const Json& s) {
       const double text = real_of(s, "bytes"), tokens = real_of(s, "tokens");
-      if (!std::isfinite(tokens) || rows++ >= 10) return;
+      if (!std::isfinite(tokens)) return;
       table.row(
           {escaped(key, 40), number(real_of(s, "documents")), bytes(text), number(tokens), real(text / tokens, 3)});
     };
     for (const char* name : {"train", "val", "test"}) row(name, part_of(splits, name));
-    if (splits.is_array())
-      for (const Json& s : splits) row(text_of(s, "name"), s);
     body += "<h3>Tokens</h3>" + table.html();
   } else {
     body += missing("No tokens/tokens.json, or no splits in it.");
@@ -210,7 +207,7 @@ std::string repeat(const RunRecord& run) {
   identity("Tokenizer", tokenizer);
   std::string data = text_of(run.train, "data_fingerprint");
   identity("Training data", data);
-  identity("Inventory", text_of(run.inventory, "fingerprint"));
+  identity("Documents", text_of(run.tokens, "inventory"));
   const Json& exchange = part_of(run.train, "exchange");
   if (exchange.is_object())
     table.row({"Gradient exchange",

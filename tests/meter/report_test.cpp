@@ -70,6 +70,7 @@ struct RunFiles {
         {"deterministic", "elastic"},
         {"data_fingerprint", text},
         {"tokenizer_hash", text},
+        {"inventory", text},
         {"checkpoint", text},
         {"start_to_first_step_seconds", 0.7},
         {"exchange", {{"exact_seconds", 0.01}, {"off_seconds", 0.009}}},
@@ -89,6 +90,7 @@ struct RunFiles {
            {"licence", text}},
           {{"path", text}, {"state", "broken"}, {"reason", text}, {"kind", "html"}, {"bytes", 5}}}}};
     json["tokens/tokens.json"] = {{"tokenizer_hash", text},
+                                  {"inventory", text},
                                   {"splits", {{"train", {{"documents", 8}, {"tokens", 4000}, {"bytes", 12000}}}}}};
     config =
         "# All settings\n\n[training]\nsteps = 30  # command line\nseq_len = 256  # default\n\n[data]\nfolder = \"a # "
