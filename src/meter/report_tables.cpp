@@ -159,8 +159,7 @@ std::string documents(const RunRecord& run) {
     const auto row = [&](const char* name, const Json& s) {
       const double text = real_of(s, "bytes"), tokens = real_of(s, "tokens");
       if (!std::isfinite(tokens)) return;
-      table.row(
-          {escaped(key, 40), number(real_of(s, "documents")), bytes(text), number(tokens), real(text / tokens, 3)});
+      table.row({name, number(real_of(s, "documents")), bytes(text), number(tokens), real(text / tokens, 3)});
     };
     for (const char* name : {"train", "val", "test"}) row(name, part_of(splits, name));
     body += "<h3>Tokens</h3>" + table.html();
