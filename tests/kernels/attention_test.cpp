@@ -1,16 +1,9 @@
 #include "kernels/attention.h"
 
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <ostream>
-#include <vector>
 
-#include <gtest/gtest.h>
-
-#include "kernels/cpu/simd.h"
-#include "src/core/rng.h"
-#include "src/core/thread_team.h"
+#include "tests/kernels/op_test.h"
 
 namespace tw {
 namespace {
@@ -24,40 +17,6 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
              << name_of(c.dtype);
 }
 
-Tensor normal(Shape shape, DType dtype, uint32_t stream, float scale = 1) {
-  Tensor x(shape, dtype);
-  const Rng rng{.seed = 5, .stream = RngStream::test, .a = stream};
-  for (int64_t i = 0; i < x.count(); ++i) {
-    const float v = scale * rng.normal(uint64_t(i));
-    if (dtype == DType::fp32)
-      x.as<float>()[i] = v;
-    else
-      x.as<bf16>()[i] = bf16(v);
-  }
-  return x;
-}
-Tensor poisoned(Shape shape, DType dtype) {
-  Tensor x(shape, dtype);
-  std::memset(x.view().data, 0xff, x.view().bytes());  // NaN in fp32 and bf16
-  return x;
-}
-std::vector<double> values(const Tensor& x) {
-  std::vector<double> v(size_t(x.count()));
-  for (size_t i = 0; i < v.size(); ++i) {
-    v[i] = x.dtype() == DType::fp32 ? double(x.as<float>()[i]) : double(float(x.as<bf16>()[i]));
-  }
-  return v;
-}
-// Every element within absolute + relative * |want|; NaN fails.
-void expect_near(const std::vector<double>& got, const std::vector<double>& want, double absolute,
-                 double relative, const char* what) {
-  ASSERT_EQ(got.size(), want.size());
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (!(std::abs(got[i] - want[i]) <= absolute + relative * std::abs(want[i]))) {
-      FAIL() << what << "[" << i << "]: got " << got[i] << ", want " << want[i];
-    }
-  }
-}
 bool same_bits(const Tensor& x, const Tensor& y) {
   return x.view().bytes() == y.view().bytes() &&
          std::memcmp(x.view().data, y.view().data, x.view().bytes()) == 0;

@@ -1,0 +1,106 @@
+#include "kernels/optimizer.h"
+
+#include "tests/kernels/op_test.h"
+
+namespace tw {
+namespace {
+
+using Optimizer = OpTest;
+INSTANTIATE_TEST_SUITE_P(Cpu, Optimizer, op_levels({DType::fp32}), op_level_name);
+
+TEST_P(Optimizer, AdamWFollowsTheAlgorithm) {
+  for (int64_t blocks : {1, 3, 70}) {
+    const int64_t n = blocks * kParameterBlock;
+    const double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, factor = 0.25;
+    const Tensor start = normal({n}, DType::fp32, 1), zeros({n}, DType::fp32);
+    std::vector<Tensor> gradients;
+    for (uint32_t k = 0; k < 3; ++k) gradients.push_back(normal({n}, DType::fp32, 2 + k, 0.01));
+    std::vector<double> p = values(start), m(p.size()), v(p.size()), flags;
+    for (int64_t b = 0; b < blocks; ++b) flags.push_back(double(b % 2));
+    for (int k = 1; k <= 3; ++k) {
+      const std::vector<double> g = values(gradients[size_t(k - 1)]);
+      for (size_t i = 0; i < p.size(); ++i) {
+        const double x = g[i] * factor;
+        if (flags[i / kParameterBlock] > 0) p[i] *= 1 - lr * decay;
+        m[i] = beta1 * m[i] + (1 - beta1) * x;
+        v[i] = beta2 * v[i] + (1 - beta2) * x * x;
+        p[i] -= lr * (m[i] / (1 - std::pow(beta1, k))) / (std::sqrt(v[i] / (1 - std::pow(beta2, k))) + eps);
+      }
+    }
+    const Tensor decayed = from_values({blocks}, DType::u8, flags);
+    for (bool with_copy : {true, false}) {
+      const auto got = on_threads({{{n}, DType::fp32, &start}, {{n}, DType::fp32, &zeros}, {{n}, DType::fp32, &zeros}, {{n}, DType::bf16}},
+                                  [&](const Stream& s, const std::vector<View>& out) {
+        for (int k = 1; k <= 3; ++k)
+          adamw({.param = out[0], .m = out[1], .v = out[2], .gradient = gradients[size_t(k - 1)].view(), .decayed = decayed.view(),
+                 .copy = with_copy ? out[3] : View(), .lr = float(lr), .beta1 = float(beta1), .beta2 = float(beta2),
+                 .eps = float(eps), .weight_decay = float(decay), .gradient_scale = float(factor), .step = k}, s);
+      });
+      expect_near(got[0], p, 1e-7, 1e-6, "param");
+      expect_near(got[1], m, 1e-10, 1e-5, "m");
+      expect_near(got[2], v, 1e-14, 1e-5, "v");
+      if (with_copy) {
+        EXPECT_EQ(got[3], values(from_values({n}, DType::bf16, got[0])));
+      }
+    }
+  }
+}
+
+TEST_P(Optimizer, SumOfSquaresAddsBlocksInOrder) {
+  for (int64_t each : {1, 7, 80})
+    for (int64_t parts : {1, 2, 4}) {
+      const Tensor x = normal({parts * each * kParameterBlock}, DType::fp32, 1, 1e3);
+      std::vector<double> want, at = values(x);
+      for (int64_t p = 0; p < parts; ++p) {
+        double total = 0;
+        for (int64_t b = p * each; b < (p + 1) * each; ++b) {
+          double block = 0;
+          for (int64_t i = 0; i < kParameterBlock; ++i) block += at[size_t(b * kParameterBlock + i)] * at[size_t(b * kParameterBlock + i)];
+          total += block;
+        }
+        want.push_back(total);
+      }
+      const auto got = on_threads({{{parts}, DType::fp64}}, [&](const Stream& s, const std::vector<View>& out) {
+        sum_of_squares({.x = x.view(), .sums = out[0]}, s);
+      });
+      EXPECT_EQ(got[0], want);  // to the last bit: squares of fp32 are exact in double
+    }
+}
+
+double tree(const std::vector<double>& x, size_t n, size_t lo, size_t hi, size_t i) {
+  if (hi - lo == 1) return x[lo * n + i];
+  const size_t mid = (lo + hi) / 2;
+  return double(float(tree(x, n, lo, mid, i)) + float(tree(x, n, mid, hi, i)));
+}
+
+TEST_P(Optimizer, TreeSumHasOneOrder) {
+  for (int64_t P : {1, 2, 3, 4, 8, 13})
+    for (int64_t n : {1, 37, 5000}) {
+      const Tensor parts = normal({P, n}, DType::fp32, 1);
+      std::vector<double> want, x = values(parts);
+      for (size_t i = 0; i < size_t(n); ++i) want.push_back(tree(x, size_t(n), 0, size_t(P), i));
+      const auto got = on_threads({{{n}}, {{P, n}, DType::fp32, &parts}}, [&](const Stream& s, const std::vector<View>& out) {
+        tree_sum({.parts = parts.view(), .out = out[0]}, s);
+        tree_sum({.parts = out[1], .out = out[1].flat(0, n)}, s);
+      });
+      EXPECT_EQ(got[0], want);
+      EXPECT_EQ(std::vector<double>(got[1].begin(), got[1].begin() + n), want) << "in place";
+    }
+}
+
+TEST(OptimizerShapes, WrongOnesAreNamed) {
+  ThreadTeam team(1);
+  const Stream s(team);
+  Tensor x({256}, DType::fp32), odd({100}, DType::fp32), flags({1}, DType::u8), sums({2}, DType::fp64), parts({2, 3}, DType::fp32);
+  const auto update = [&](View param, View m, int64_t step) {
+    adamw({.param = param, .m = m, .v = x.view(), .gradient = x.view(), .decayed = flags.view(), .step = step}, s);
+  };
+  expect_refused([&] { update(odd.view(), odd.view(), 1); }, "[adamw] 100 elements are no multiple of 256");
+  expect_refused([&] { update(x.view(), odd.view(), 1); }, "[adamw] m: want (256) fp32, got (100) fp32");
+  expect_refused([&] { update(x.view(), x.view(), 0); }, "[adamw] step 0");
+  expect_refused([&] { sum_of_squares({.x = x.view(), .sums = sums.view()}, s); }, "[sum_of_squares] 256 elements are no multiple of 2 parts");
+  expect_refused([&] { tree_sum({.parts = parts.view(), .out = x.view()}, s); }, "[tree_sum] out: want (3) fp32, got (256) fp32");
+}
+
+}  // namespace
+}  // namespace tw
