@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "src/core/rng.h"
@@ -28,7 +29,13 @@ int32_t Sampler::pick(ConstView view, int64_t sample, int64_t position) {
 
   order_.resize(size_t(vocab_size_));
   std::iota(order_.begin(), order_.end(), 0);
-  const auto more_likely = [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
+  const auto value = [&](int32_t id) {  // sorting needs an order, and NaN has none
+    return std::isnan(logits[id]) ? -std::numeric_limits<float>::infinity() : logits[id];
+  };
+  const auto more_likely = [&](int32_t a, int32_t b) {
+    const float x = value(a), y = value(b);
+    return x != y ? x > y : a < b;
+  };
   const bool cut = options_.top_k > 0 && options_.top_k < vocab_size_;
   const size_t kept = size_t(cut ? options_.top_k : vocab_size_);
   if (cut) std::partial_sort(order_.begin(), order_.begin() + std::ptrdiff_t(kept), order_.end(), more_likely);
@@ -37,8 +44,7 @@ int32_t Sampler::pick(ConstView view, int64_t sample, int64_t position) {
   weights_.resize(kept);
   double sum = 0;
   for (size_t i = 0; i < kept; ++i) {
-    const float x = logits[order_[i]];
-    weights_[i] = std::isnan(x) ? 0 : std::exp((double(x) - double(logits[best])) / options_.temperature);
+    weights_[i] = std::exp((double(value(order_[i])) - double(logits[best])) / options_.temperature);
     sum += weights_[i];
   }
   size_t last = kept;
@@ -49,11 +55,13 @@ int32_t Sampler::pick(ConstView view, int64_t sample, int64_t position) {
   }
   const Rng rng{options_.seed, RngStream::sampling, uint32_t(sample), 0};
   double left = rng.uniform(uint64_t(position)) * sum;
+  int32_t possible = best;  // where rounding leaves a rest: the last that may be drawn
   for (size_t i = 0; i < last; ++i) {
     left -= weights_[i];
     if (left < 0) return order_[i];
+    if (weights_[i] > 0) possible = order_[i];
   }
-  return order_[last - 1];
+  return possible;
 }
 
 }  // namespace tw

@@ -63,6 +63,15 @@ TEST(Sampler, NaNIsNeverPicked) {
   EXPECT_THROW(Sampler({}, 3).pick(t.view(), 0, 0), Error);
 }
 
+TEST(Sampler, NaNsAmongManyDoNotDisturbTheOrder) {
+  Tensor t({1000}, DType::fp32);
+  for (int i = 0; i < 1000; ++i)
+    t.as<float>()[i] = i % 3 ? std::numeric_limits<float>::quiet_NaN() : float(i * 7919 % 1000) / 1000;
+  t.as<float>()[600] = 20;  // takes all but 1e-6 of the probability
+  for (const SamplingOptions& o : {SamplingOptions{.top_p = 0.9}, SamplingOptions{.top_k = 1}, SamplingOptions{.top_k = 700}})
+    for (int i = 0; i < 50; ++i) EXPECT_EQ(Sampler(o, 1000).pick(t.view(), 0, i), 600);
+}
+
 TEST(Sampler, SamplesDifferAndRepeat) {
   const auto logits = logits_of(std::vector<double>(50, 0.02));
   Sampler s({.seed = 1}, 50);
