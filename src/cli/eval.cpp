@@ -105,10 +105,10 @@ void add_baselines(const TextTokenizer& tokenizer, const TokenFile* training, st
 
 std::string table(const std::vector<EvaluatedSplit>& splits) {
   const auto bits = [](double v) { return std::isfinite(v) ? fmt::format("{:.3f}", v) : std::string("-"); };
-  std::string text = fmt::format("{:<24} {:>10} {:>10} {:>8} {:>11} {:>10} {:>10} {:>10}\n", "held-out file", "tokens", "bytes", "loss",
-                                 "perplexity", "bits/byte", "gzip -9", "3-gram");
+  std::string text = fmt::format("{:<24} {:>10} {:>10} {:>8} {:>11} {:>10} {:>10} {:>14}\n", "held-out file", "tokens", "bytes", "loss",
+                                 "perplexity", "bits/byte", "gzip -9", "order-3 n-gram");
   for (const EvaluatedSplit& s : splits)
-    text += fmt::format("{:<24} {:>10} {:>10} {:>8.4f} {:>11.2f} {:>10} {:>10} {:>10}\n", s.name, s.evaluation.tokens,
+    text += fmt::format("{:<24} {:>10} {:>10} {:>8.4f} {:>11.2f} {:>10} {:>10} {:>14}\n", s.name, s.evaluation.tokens,
                         s.evaluation.source_bytes, s.evaluation.loss(), s.evaluation.perplexity(), bits(s.bits_per_byte),
                         bits(s.gzip), bits(s.ngram));
   text.pop_back();
@@ -146,7 +146,6 @@ void evaluate_step(Job& job) {
     if (job.leader()) log_info("evaluation is up to date");
     return;
   }
-  if (job.leader() && job.ledger) job.ledger->start("eval");
   evaluate_files(m, splits, job.world, job.stream);
   int64_t tokens = 0;
   for (const EvaluatedSplit& s : splits) tokens += s.evaluation.tokens;
@@ -189,7 +188,7 @@ void write_logits(const ModelAtWork& m, const fs::path& ids_file, const fs::path
 }
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("eval", "Loss, perplexity and bits per byte on held-out tokens, beside gzip -9 and a 3-gram model.",
+  Arguments arguments("eval", "Loss, perplexity and bits per byte on held-out tokens, beside gzip -9 and an order-3 n-gram.",
                       "tokenwerk eval runs/first\n  tokenwerk eval hf-folder --data val.h5 --json\n"
                       "  tokenwerk eval hf-folder --ids ids.txt --logits logits.npy");
   std::string path, tokenizer, ids, logits;

@@ -64,7 +64,6 @@ void Job::on_rank_0(const std::string& phase, const std::function<int64_t()>& wo
   int64_t tokens = 0;
   std::string failure;
   if (leader()) {
-    if (ledger) ledger->start(phase);
     try {
       tokens = work();
     } catch (const Error& e) {
