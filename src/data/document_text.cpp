@@ -8,51 +8,93 @@
 
 namespace tw {
 
-bool cuts_are_certain(const TextTokenizer& tokenizer) {
-  const TokenizerSpec& spec = tokenizer.spec();
-  if (spec.units != TokenizerSpec::Units::bytes || spec.prefix != TokenizerSpec::Prefix::none || !spec.charsmap.empty() ||
-      spec.collapse_spaces || spec.rule == SplitRule::none || spec.rule == SplitRule::each_space)
-    return false;
-  // A token that stands wherever its text does could reach over a line's end.
-  for (const AddedToken& token : spec.added)
-    if (!token.special && (token.text.find('\n') != token.text.npos || token.left_space || token.right_space)) return false;
-  return true;
-}
-
-bool read_document(const std::filesystem::path& folder, const ScannedFile& file, bool certain_cuts, size_t block,
+bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
                    const std::function<void(std::string_view)>& take) {
   const Format* format = format_of_kind(file.kind);
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && encoding, data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path, file.kind, file.encoding);
   TextReader reader(folder / file.path, *encoding);
-  std::string text;
-  bool given = false;
-  size_t searched = 0;  // no certain cut lies before
-  format->extract(reader, [&](std::string_view piece) {
-    text += piece;
-    while (text.size() > block) {
-      size_t cut = 0;
-      if (certain_cuts) {
-        cut = next_certain_start(text, std::max(block, searched) - 1);
-        searched = text.size();
-        if (cut == text.size()) cut = 0;
-      }
-      if (cut == 0 && text.size() >= kMaxTextBlock) {
-        cut = kMaxTextBlock;
-        while (cut + 4 > kMaxTextBlock && cut < text.size() && (text[cut] & 0xC0) == 0x80) --cut;  // whole characters
-      }
-      if (cut == 0) break;
-      take(std::string_view(text).substr(0, cut));
-      given = true;
-      text.erase(0, cut);
-      searched = 0;
+  bool grown = false;
+  const auto sink = [&](std::string_view piece) {
+    grown = grown || reader.bytes() > file.bytes;
+    TW_CHECK(!grown, data, "it grows while it is read");  // for ever, perhaps
+    take(piece);
+  };
+  try {
+    format->extract(reader, sink);
+  } catch (const Error&) {
+    if (grown) return false;
+    throw;
+  }
+  return reader.sha256() == file.sha256;
+}
+
+Cuts cuts_of(const TextTokenizer& tokenizer) {
+  const TokenizerSpec& spec = tokenizer.spec();
+  if (spec.units != TokenizerSpec::Units::bytes || spec.prefix != TokenizerSpec::Prefix::none || !spec.charsmap.empty() ||
+      spec.collapse_spaces || spec.rule == SplitRule::none || spec.rule == SplitRule::each_space)
+    return Cuts::none;
+  Cuts cuts = Cuts::words;
+  for (const AddedToken& token : spec.added) {
+    if (token.special) continue;  // ordinary text here
+    cuts = Cuts::before_space;    // the others stand wherever their text does, in the middle of words too
+    const Glyphs g(token.text);
+    for (size_t i = 0; i < g.size(); i += g.at(i).bytes)
+      if (g.at(i).type == CharClass::space) return Cuts::none;
+    if (token.left_space || token.right_space) return Cuts::none;
+  }
+  return cuts;
+}
+
+TextParts::TextParts(Cuts cuts, size_t part, size_t longest) : cuts_(cuts), part_(part), longest_(longest) {
+  TW_CHECK(part >= 8 && longest >= part, bug, "parts of {} to {} bytes", part, longest);
+}
+
+void TextParts::add(std::string_view piece) {
+  text_.erase(0, begin_);
+  begin_ = 0;
+  text_ += piece;
+}
+
+bool TextParts::next(std::string_view& part, bool last) {
+  const std::string_view rest = std::string_view(text_).substr(begin_);
+  if (rest.empty() || (rest.size() <= part_ && !last)) return false;
+  size_t end = rest.size();
+  if (rest.size() > part_) {
+    const size_t cut = cuts_ == Cuts::none ? rest.npos : find_cut(rest, std::min(longest_, rest.size() - 1));
+    if (cut != rest.npos) {
+      end = cut;
+    } else if (rest.size() > longest_) {
+      end = longest_;
+      while ((rest[end] & 0xC0) == 0x80) --end;  // whole characters
+    } else if (!last) {
+      return false;
     }
-  });
-  const bool same = reader.sha256() == file.sha256;
-  TW_CHECK(same || !given, data, "{} changed while it was read: scan the folder again", (folder / file.path).string());
-  if (!same) return false;
-  if (!text.empty()) take(text);
+  }
+  part = rest.substr(0, end);
+  begin_ += end;
+  looked_ = 0;
   return true;
+}
+
+// The first cut in [part_, limit], or npos.
+size_t TextParts::find_cut(std::string_view text, size_t limit) {
+  const auto start_of = [&](size_t i) {
+    while (i > 0 && (text[i] & 0xC0) == 0x80) --i;
+    return i;
+  };
+  const Glyphs g(text);
+  size_t i = std::max(looked_, start_of(part_ - 1));
+  for (Glyph here = g.at(i); i + here.bytes <= limit;) {
+    const size_t after = i + here.bytes;
+    const Glyph next = g.at(after);
+    const bool word = here.type == CharClass::letter || here.type == CharClass::number;
+    if (word && next.type != here.type && (cuts_ == Cuts::words || next.type == CharClass::space)) return after;
+    i = after;
+    here = next;
+  }
+  looked_ = i;
+  return text.npos;
 }
 
 }  // namespace tw

@@ -13,9 +13,9 @@ namespace tw {
 namespace {
 
 constexpr int kVersion = 1;
-constexpr size_t kMaxInventory = size_t(4) << 30;  // bytes of the file
+constexpr size_t kMaxInventory = size_t(2) << 30;  // bytes of the file: six million files
 constexpr std::array<const char*, 4> kStates = {"used", "duplicate", "skipped", "broken"};
-constexpr size_t kShown = 10;  // problems in the table
+constexpr size_t kShown = 10, kKinds = 20;  // problems and kinds in the table
 
 bool stays_inside(const std::string& path) {
   const std::filesystem::path p = path;
@@ -45,19 +45,27 @@ ScannedFile file_of(const JsonNode& node) {
   f.path = node["path"].text();
   TW_CHECK(stays_inside(f.path), data, "{} = \"{}\" leads out of the folder", node["path"].where(), f.path);
   f.state = FileState(index_of(node["state"], states));
-  f.reason = node.text_or("reason", "");
-  f.kind = node.text_or("kind", "");
+  f.reason = node["reason"].text();
+  f.kind = node["kind"].text();
   f.bytes = node["bytes"].whole(kMost);
-  f.mtime_ns = node["mtime_ns"].raw().is_number_integer() ? node["mtime_ns"].raw().get<int64_t>() : 0;
-  f.sha256 = node.text_or("sha256", "");
+  TW_CHECK(node["mtime_ns"].raw().is_number_integer(), data, "{} is not a whole number", node["mtime_ns"].where());
+  f.mtime_ns = node["mtime_ns"].raw().get<int64_t>();
+  f.sha256 = node["sha256"].text();
   const bool digits = f.sha256.find_first_not_of("0123456789abcdef") == f.sha256.npos;
   TW_CHECK(f.sha256.empty() || (f.sha256.size() == 64 && digits), data, "{} is no SHA-256", node["sha256"].where());
-  f.encoding = node.text_or("encoding", "");
+  f.encoding = node["encoding"].text();
   f.text_bytes = node["text_bytes"].whole(kMost);
-  f.licence = node.text_or("licence", "");
+  f.licence = node["licence"].text();
   f.split = Split(index_of(node["split"], splits));
-  TW_CHECK(f.state != FileState::used || !f.sha256.empty(), data, "{}: a used file without sha256", node.where());
+  TW_CHECK(f.state != FileState::used || !f.sha256.empty(), data, "{}: a used file without its SHA-256", node.where());
   return f;
+}
+
+// What comes from files' names and contents does not command the terminal.
+std::string printable(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  return text;
 }
 
 }  // namespace
@@ -89,7 +97,10 @@ std::string Inventory::fingerprint() const {
   Sha256 sum;
   for (const ScannedFile& f : files)
     if (f.state == FileState::used)
-      sum.update(fmt::format("{}\n{} {} {} {}\n", f.path, f.sha256, f.kind, f.encoding, name_of(f.split)));
+      for (const std::string_view part : {std::string_view(f.path), std::string_view(f.sha256), std::string_view(f.kind),
+                                          std::string_view(f.encoding), std::string_view(f.licence),
+                                          std::string_view(name_of(f.split))})
+        sum.update(part).update("\0", 1);  // a path holds anything but NUL
   return sum.hex();
 }
 
@@ -100,7 +111,8 @@ std::string Inventory::table() const {
   std::map<std::string, Row> kinds;
   std::map<std::string, int64_t> encodings;
   for (const ScannedFile& f : files) {
-    Row& r = kinds[f.kind.empty() ? "other" : f.kind];
+    const bool listed = !f.kind.empty() && (kinds.contains(f.kind) || kinds.size() < kKinds);
+    Row& r = kinds[listed ? f.kind : "other"];
     ++r.files, r.bytes += f.bytes;
     if (f.state != FileState::used) continue;
     ++r.used, r.text += f.text_bytes;
@@ -108,7 +120,7 @@ std::string Inventory::table() const {
   }
   std::string out = fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", "kind", "files", "size", "used", "text");
   for (const auto& [kind, r] : kinds)
-    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", kind, r.files, human_bytes(double(r.bytes)), r.used,
+    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", printable(kind), r.files, human_bytes(double(r.bytes)), r.used,
                        r.used ? human_bytes(double(r.text)) : "-");
   for (const Split split : kSplits) {
     const Sum s = sum(split);
@@ -117,7 +129,7 @@ std::string Inventory::table() const {
   }
   for (const auto& [encoding, count] : encodings)
     if (encoding != "UTF-8") out += fmt::format("{} {} in {}\n", count, count == 1 ? "file" : "files", encoding);
-  for (const std::string& note : notes) out += "note: " + note + "\n";
+  for (const std::string& note : notes) out += "note: " + printable(note) + "\n";
   const auto list = [&](FileState state, const char* title) {
     const int64_t count = sum(state).files;
     if (count == 0) return;
@@ -126,7 +138,7 @@ std::string Inventory::table() const {
     for (const ScannedFile& f : files) {
       if (f.state != state) continue;
       if (shown++ == kShown) break;
-      out += fmt::format("  {}: {}\n", f.path, f.reason);
+      out += fmt::format("  {}: {}\n", printable(f.path), printable(f.reason));
     }
     if (count > int64_t(kShown)) out += fmt::format("  and {} more, all in inventory.json\n", count - int64_t(kShown));
   };
@@ -139,49 +151,60 @@ std::string Inventory::table() const {
 }
 
 void write_inventory(const Inventory& inventory, const std::filesystem::path& path) {
-  using nlohmann::json;
-  json files = json::array();
-  for (const ScannedFile& f : inventory.files)
-    files.push_back({{"path", f.path},
-                     {"state", kStates[size_t(f.state)]},
-                     {"reason", f.reason},
-                     {"kind", f.kind},
-                     {"bytes", f.bytes},
-                     {"mtime_ns", f.mtime_ns},
-                     {"sha256", f.sha256},
-                     {"encoding", f.encoding},
-                     {"text_bytes", f.text_bytes},
-                     {"licence", f.licence},
-                     {"split", name_of(f.split)}});
+  using nlohmann::ordered_json;
+  // What is not UTF-8 (a licence's first line, say) gets U+FFFD.
+  const auto text = [](const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); };
   const SplitShares& s = inventory.shares;
-  const json out = {{"version", kVersion},
-                    {"folder", inventory.folder.string()},
-                    {"shares", {{"train", s.train}, {"val", s.val}, {"test", s.test}}},
-                    {"scanned_at", inventory.scanned_at},
-                    {"notes", inventory.notes},
-                    {"files", std::move(files)}};
-  write_file_atomically(path, out.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+  const ordered_json shares = {{"train", s.train}, {"val", s.val}, {"test", s.test}};
+  std::string out = fmt::format(
+      "{{\n\"version\": {},\n\"folder\": {},\n\"shares\": {},\n\"scanned_at\": {},\n\"notes\": {},\n\"files\": [", kVersion,
+      text(inventory.folder.string()), text(shares), text(inventory.scanned_at), text(inventory.notes));
+  for (const ScannedFile& f : inventory.files) {
+    out += &f == inventory.files.data() ? "\n" : ",\n";
+    out += text({{"path", f.path},
+                 {"state", kStates[size_t(f.state)]},
+                 {"reason", f.reason},
+                 {"kind", f.kind},
+                 {"bytes", f.bytes},
+                 {"mtime_ns", f.mtime_ns},
+                 {"sha256", f.sha256},
+                 {"encoding", f.encoding},
+                 {"text_bytes", f.text_bytes},
+                 {"licence", f.licence},
+                 {"split", name_of(f.split)}});
+  }
+  write_file_atomically(path, out + "\n]\n}\n");
 }
 
 Inventory read_inventory(const std::filesystem::path& path) {
   const std::string text = read_file(path, kMaxInventory), file = path.string();
   check_json_structure(text, {.depth = 8, .values = text.size() / 8 + 64}, file);
+  Inventory inventory;
+  std::string key;  // of the outermost object
+  // Entries of files become ours as soon as they are read: the parsed JSON never holds more than one of them.
+  const auto take = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (event == nlohmann::json::parse_event_t::key && depth == 1) key = value.get<std::string>();
+    if (event != nlohmann::json::parse_event_t::object_end || depth != 2 || key != "files") return true;
+    inventory.files.push_back(file_of({value, fmt::format("{}: files[{}]", file, inventory.files.size())}));
+    return false;
+  };
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(text);
+    json = nlohmann::json::parse(text, take);
   } catch (const nlohmann::json::exception& e) {
     TW_FAIL(data, "{} is not JSON: {}", file, e.what());
   }
   const JsonNode root(json, file);
   TW_CHECK(root["version"].whole(1 << 20) == kVersion, data, "{}: version {} is not known, this program reads {}", file,
            root["version"].raw().dump(), kVersion);
-  Inventory inventory;
   inventory.folder = root["folder"].text();
-  inventory.shares = {share_of(root["shares"]["train"]), share_of(root["shares"]["val"]), share_of(root["shares"]["test"])};
-  if (root["scanned_at"].raw().is_number()) inventory.scanned_at = root["scanned_at"].raw().get<double>();
+  SplitShares& s = inventory.shares;
+  s = {share_of(root["shares"]["train"]), share_of(root["shares"]["val"]), share_of(root["shares"]["test"])};
+  TW_CHECK(std::fabs(s.train + s.val + s.test - 1) < 1e-6, data, "{}: the sum of the shares is not 1", root["shares"].where());
+  TW_CHECK(root["scanned_at"].raw().is_number(), data, "{} is not a number", root["scanned_at"].where());
+  inventory.scanned_at = root["scanned_at"].raw().get<double>();
   for (size_t i = 0; i < root["notes"].size(); ++i) inventory.notes.push_back(root["notes"].at(i).text());
-  const JsonNode files = root["files"];
-  for (size_t i = 0; i < files.size(); ++i) inventory.files.push_back(file_of(files.at(i)));
+  TW_CHECK(root["files"].size() == 0, data, "{}: entry {} is not an object", root["files"].where(), inventory.files.size());
   return inventory;
 }
 

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <unordered_map>
 
 #include "src/core/clock.h"
@@ -24,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kReasonsShown = 5;
-constexpr size_t kLicenceLine = 100;  // characters kept of a licence's first line
+constexpr size_t kLicenceLine = 100;  // bytes kept of a licence's first line
 
 std::string printable_name(const fs::path& path) {
   std::string text;
@@ -59,8 +60,15 @@ class Walk {
   Walk(const fs::path& root, const ScanOptions& options) : root_(root) {
     std::error_code error;
     for (const fs::path& p : options.leave_out) left_out_.push_back(fs::weakly_canonical(p, error));
-    visit(root);
-    std::sort(files_.begin(), files_.end(), [](const auto& a, const auto& b) { return a.file.path < b.file.path; });
+    folders_.push_back(root);
+    while (!folders_.empty()) {
+      const fs::path folder = std::move(folders_.back());
+      folders_.pop_back();
+      visit(folder);
+    }
+    std::sort(files_.begin(), files_.end(), [](const Found& a, const Found& b) {
+      return std::tie(a.file.path, a.path) < std::tie(b.file.path, b.path);  // names that are not UTF-8 may look the same
+    });
   }
   struct Found {
     ScannedFile file;
@@ -74,7 +82,8 @@ class Walk {
     std::error_code error;
     fs::directory_iterator entries(folder, error);
     if (error) return add(folder, FileState::broken, "the folder cannot be read: " + error.message());
-    for (const auto& entry : entries) {
+    for (; entries != fs::directory_iterator(); entries.increment(error)) {
+      const fs::directory_entry entry = *entries;
       const fs::path& path = entry.path();
       if (path.filename().string().starts_with(".")) continue;
       if (std::find(left_out_.begin(), left_out_.end(), path) != left_out_.end()) continue;
@@ -84,13 +93,14 @@ class Walk {
       } else if (fs::is_symlink(own)) {
         visit_link(path);
       } else if (fs::is_directory(own)) {
-        visit(path);
+        folders_.push_back(path);
       } else if (fs::is_regular_file(own)) {
         add_file(path);
       } else {
         add(path, FileState::skipped, "no regular file");
       }
     }
+    if (error) add(folder, FileState::broken, "the folder cannot be read to its end: " + error.message());
   }
   void visit_link(const fs::path& path) {
     std::error_code error;
@@ -116,7 +126,7 @@ class Walk {
     const Format* format = find_format(path);
     file.kind = format ? std::string(format->kind) : printable_name(path.extension());
     if (!format) file.reason = "this kind is not read";
-    if (format && !is_utf8(path.string())) {
+    if (format && !is_utf8(path.lexically_relative(root_).string())) {
       file.state = FileState::broken;
       file.reason = "its name is not UTF-8: rename it";
     } else if (format) {
@@ -151,6 +161,7 @@ class Walk {
 
   fs::path root_;
   std::vector<fs::path> left_out_;
+  std::vector<fs::path> folders_;  // still to be visited
   std::vector<Found> files_;
   std::map<fs::path, std::string> licences_;  // by folder
 };
@@ -191,7 +202,7 @@ void deal(Inventory& inventory) {
   for (ScannedFile& f : inventory.files)
     if (f.state == FileState::used) used.push_back(&f);
   const SplitShares& s = inventory.shares;
-  if (used.size() < 3) {
+  if (used.size() < 3 && s.train > 0) {
     for (ScannedFile* f : used) f->split = Split::train;
     if (s.val + s.test > 0)
       inventory.notes.push_back(fmt::format("{} usable {}: all is trained on, nothing is held out", used.size(),
@@ -207,7 +218,7 @@ void deal(Inventory& inventory) {
     ++count[size_t(f->split)];
   }
   const double share[3] = {s.train, s.val, s.test};
-  for (size_t poor = 0; poor < 3; ++poor) {
+  for (size_t poor = 0; poor < 3 && used.size() >= 3; ++poor) {
     if (share[poor] <= 0 || count[poor] > 0) continue;
     const size_t rich = size_t(std::max_element(count, count + 3) - count);
     ScannedFile* nearest = nullptr;
@@ -243,7 +254,7 @@ SplitShares parse_split(std::string_view text) {
     good = good && error == std::errc() && share[i] >= 0 && share[i] <= 1;
     at = next;
   }
-  good = good && at == end && share[0] > 0 && std::fabs(share[0] + share[1] + share[2] - 1) < 1e-6;
+  good = good && at == end && std::fabs(share[0] + share[1] + share[2] - 1) < 1e-6;
   TW_CHECK(good, config, "data.split = \"{}\" must be three shares whose sum is 1, for example \"0.9,0.05,0.05\"", text);
   return {share[0], share[1], share[2]};
 }
@@ -253,8 +264,9 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, const Invento
   const fs::path root = fs::canonical(folder, error);
   TW_CHECK(!error && fs::is_directory(root), no_input, "{} is no folder that can be read{}", folder.string(),
            error ? ": " + error.message() : "");
+  TW_CHECK(is_utf8(root.string()), no_input, "the name of {} is not UTF-8: rename the folder", printable_name(root));
   const SplitShares& s = options.shares;
-  TW_CHECK(s.train > 0 && s.val >= 0 && s.test >= 0 && std::fabs(s.train + s.val + s.test - 1) < 1e-6, config,
+  TW_CHECK(s.train >= 0 && s.val >= 0 && s.test >= 0 && std::fabs(s.train + s.val + s.test - 1) < 1e-6, config,
            "the shares of train, val and test are {}, {}, {}: their sum must be 1", s.train, s.val, s.test);
   Walk walk(root, options);
   Inventory inventory;

@@ -1,8 +1,11 @@
 #include "src/data/tokenize.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <set>
 #include <span>
+#include <utility>
 
 #include "src/codec/text/bpe_trainer.h"
 #include "src/codec/text/tokenizer.h"
@@ -11,6 +14,7 @@
 #include "src/core/file.h"
 #include "src/core/thread_team.h"
 #include "src/data/document_text.h"
+#include "src/data/formats/encoding.h"
 #include "src/data/token_file.h"
 #include "src/data/tokens_record.h"
 
@@ -18,11 +22,22 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBlock = size_t(1) << 20;        // text encoded at a time
-constexpr int64_t kGroupBytes = int64_t(16) << 20;  // files encoded side by side, in all
+constexpr int64_t kLong = int64_t(4) << 20;         // bytes of a file whose text is encoded in parts, side by side
+constexpr int64_t kGroupBytes = int64_t(16) << 20;  // files that are encoded side by side, in all
+constexpr size_t kGroupFiles = 4096;
+constexpr size_t kRound = 16 * TextParts::kPart;    // text of a long file that is encoded at a time
 constexpr const char* kPhases[] = {"tokenize train", "tokenize val", "tokenize test"};
 
+constexpr const char* kChanged = "changed since the scan, left out until the folder is scanned again";
+
 using Files = std::vector<const ScannedFile*>;
+
+// What is done with the text of files.
+struct Work {
+  std::function<void(size_t slot, std::string_view text)> part;  // on any thread; what it makes is kept in the slot
+  std::function<void(size_t slot)> collect;                      // takes it, in the order of the text
+  std::function<void(const ScannedFile& file, int64_t text_bytes)> end;
+};
 
 class Tokenizing {
  public:
@@ -45,26 +60,14 @@ class Tokenizing {
   std::unique_ptr<TextTokenizer> train_tokenizer();
   bool keep(Split split, const SplitTokens& earlier);
   void encode_split(Split split);
-  void encode_large(const ScannedFile& file, TokenFileWriter& writer, SplitTokens& out);
-  void encode_group(std::span<const ScannedFile* const> group, TokenFileWriter& writer, SplitTokens& out);
-  void begin(const char* phase, const Files& files) {
-    progress_ = {.phase = phase, .total_files = int64_t(files.size())};
-    for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
-  }
-  void done(const ScannedFile& file) {
-    ++progress_.files;
-    progress_.bytes += file.bytes;
+  void read(const char* phase, const Files& files, Cuts cuts, const Work& work);
+  void read_group(std::span<const ScannedFile* const> group, const Work& work);
+  void read_long(const ScannedFile& file, Cuts cuts, const Work& work);
+  void report() const {
     if (options_.progress) options_.progress(progress_);
   }
   void leave_out(const ScannedFile& file, const std::string& reason) {
-    const std::string line = file.path + ": " + reason;
-    if (std::find(result_.left_out.begin(), result_.left_out.end(), line) == result_.left_out.end())
-      result_.left_out.push_back(line);
-  }
-  Document document_of(const ScannedFile& file) const {
-    Document d;
-    d.path = file.path, d.sha256 = file.sha256, d.licence = file.licence;
-    return d;
+    if (bad_.insert(&file).second) result_.left_out.push_back(file.path + ": " + reason);
   }
 
   const Inventory& inventory_;
@@ -75,27 +78,93 @@ class Tokenizing {
   std::optional<TokensRecord> earlier_;  // of the same request
   std::unique_ptr<TextTokenizer> tokenizer_;
   int32_t eod_ = -1;
-  bool certain_ = false;
+  std::set<const ScannedFile*> bad_;  // left out: what the tokenizer has not seen is not encoded either
   TokenizeProgress progress_;
   TokenizeResult result_;
 };
 
-constexpr const char* kChanged = "changed since the scan, left out until the folder is scanned again";
+// The files in their order: short ones side by side, long ones in parts.
+void Tokenizing::read(const char* phase, const Files& files, Cuts cuts, const Work& work) {
+  progress_ = {.phase = phase, .total_files = int64_t(files.size())};
+  for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
+  for (size_t i = 0; i < files.size();) {
+    const auto begin = progress_.bytes;
+    size_t end = i;
+    if (files[i]->bytes > kLong) {
+      read_long(*files[end++], cuts, work);
+      progress_.bytes = begin + files[i]->bytes;
+    } else {
+      while (end < files.size() && end - i < kGroupFiles && files[end]->bytes <= kLong && progress_.bytes < begin + kGroupBytes)
+        progress_.bytes += files[end++]->bytes;
+      read_group(std::span(files).subspan(i, end - i), work);
+    }
+    progress_.files += int64_t(end - i);
+    i = end;
+    report();
+  }
+}
 
-std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
-  const Files& files = files_[size_t(Split::train)];
-  begin("train tokenizer", files);
-  BpeTrainer trainer({.vocab_size = options_.vocab_size, .special_tokens = {options_.eos_token}, .threads = options_.threads});
-  for (const ScannedFile* file : files) {
+void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Work& work) {
+  std::vector<std::string> reasons(group.size());  // to leave a file out
+  std::vector<int64_t> bytes(group.size());
+  team_.run(int64_t(group.size()), [&](int64_t item, int) {
+    const auto i = size_t(item);
+    if (bad_.contains(group[i])) return;
+    std::string text;
     try {
-      if (!read_document(inventory_.folder, *file, true, kBlock, [&](std::string_view text) { trainer.add(text); }))
-        leave_out(*file, kChanged);
+      if (!read_document(inventory_.folder, *group[i], [&](std::string_view piece) { text += piece; })) reasons[i] = kChanged;
     } catch (const Error& e) {
       if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
-      leave_out(*file, e.what());
+      reasons[i] = e.what();
     }
-    done(*file);
+    bytes[i] = int64_t(text.size());
+    if (reasons[i].empty()) work.part(i, text);
+  });
+  for (size_t i = 0; i < group.size(); ++i) {
+    if (!reasons[i].empty()) leave_out(*group[i], reasons[i]);
+    if (bad_.contains(group[i])) continue;
+    work.collect(i);
+    work.end(*group[i], bytes[i]);
   }
+}
+
+void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work) {
+  if (bad_.contains(&file)) return;
+  try {  // tokens that are written stay written: so the content is checked first
+    if (inspect_bytes(inventory_.folder / file.path).sha256 != file.sha256) return leave_out(file, kChanged);
+  } catch (const Error& e) {
+    return leave_out(file, e.what());
+  }
+  TextParts parts(cuts);
+  std::vector<std::string_view> round;
+  size_t wanted = kRound;
+  int64_t bytes = 0;
+  const int64_t begin = progress_.bytes;
+  const auto take = [&](bool last) {
+    round.clear();
+    for (std::string_view part; parts.next(part, last);) round.push_back(part), bytes += int64_t(part.size());
+    team_.run(int64_t(round.size()), [&](int64_t i, int) { work.part(size_t(i), round[size_t(i)]); });
+    for (size_t i = 0; i < round.size(); ++i) work.collect(i);
+    wanted = parts.waiting() + kRound;
+    progress_.bytes = begin + std::min(bytes, file.bytes);
+    report();
+  };
+  const bool same = read_document(inventory_.folder, file, [&](std::string_view piece) {
+    parts.add(piece);
+    if (parts.waiting() >= wanted) take(false);
+  });
+  TW_CHECK(same, data, "{} changed while it was read: scan the folder again", (inventory_.folder / file.path).string());
+  take(true);
+  work.end(file, bytes);
+}
+
+std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
+  BpeTrainer trainer({.vocab_size = options_.vocab_size, .special_tokens = {options_.eos_token}, .threads = options_.threads});
+  std::vector<std::string> texts(kGroupFiles);
+  read("train tokenizer", files_[size_t(Split::train)], Cuts::words,
+       {.part = [&](size_t slot, std::string_view text) { texts[slot] = text; },
+        .collect = [&](size_t slot) { trainer.add(std::exchange(texts[slot], {})); },
+        .end = [](const ScannedFile&, int64_t) {}});
   return std::make_unique<TextTokenizer>(trainer.train());
 }
 
@@ -124,13 +193,12 @@ void Tokenizing::make_tokenizer() {
   result_.tokenizer_seconds = now_seconds() - start;
   if (options_.append_eod) {
     const auto id = tokenizer_->special_id(options_.eos_token);
-    eod_ = id ? *id : tokenizer_->eos_id();
-    TW_CHECK(eod_ >= 0, config,
-             "{} has no token \"{}\" (tokenizer.eos_token) and names none that ends a text: set tokenizer.eos_token, or "
-             "tokenizer.append_eod = false",
-             result_.tokenizer.string(), options_.eos_token);
+    const int32_t own = tokenizer_->eos_id();
+    TW_CHECK(id, config, "{} has no token \"{}\": set tokenizer.eos_token{}, or tokenizer.append_eod = false",
+             options_.tokenizer.string(), options_.eos_token,
+             own < 0 ? "" : fmt::format(", for example to \"{}\"", tokenizer_->token_bytes(own)));
+    eod_ = *id;
   }
-  certain_ = cuts_are_certain(*tokenizer_);
 }
 
 bool Tokenizing::keep(Split split, const SplitTokens& earlier) {
@@ -138,8 +206,8 @@ bool Tokenizing::keep(Split split, const SplitTokens& earlier) {
   if (earlier.documents == 0 || !fs::exists(path)) return false;
   try {
     const auto file = TokenFile::open(path);
-    if (file->size() != earlier.tokens || file->tokenizer_hash() != tokenizer_->hash() ||
-        int64_t(file->documents().size()) != earlier.documents)
+    if (file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
+        file->tokenizer_hash() != tokenizer_->hash() || int64_t(file->documents().size()) != earlier.documents)
       return false;
   } catch (const Error&) {
     return false;
@@ -151,90 +219,35 @@ bool Tokenizing::keep(Split split, const SplitTokens& earlier) {
   return true;
 }
 
-// A long document, block by block.
-void Tokenizing::encode_large(const ScannedFile& file, TokenFileWriter& writer, SplitTokens& out) {
-  Document document = document_of(file);
-  std::vector<int32_t> ids;
-  const bool same = read_document(inventory_.folder, file, certain_, kBlock, [&](std::string_view text) {
-    ids.clear();
-    tokenizer_->encode(text, {}, ids);
-    writer.append(ids);
-    document.bytes += int64_t(text.size());
-  });
-  if (!same) return leave_out(file, kChanged);
-  if (eod_ >= 0) writer.append({eod_});
-  writer.end_document(document);
-  ++out.documents, out.bytes += document.bytes;
-}
-
-// Short documents side by side; they are written in their order.
-void Tokenizing::encode_group(std::span<const ScannedFile* const> group, TokenFileWriter& writer, SplitTokens& out) {
-  struct Encoded {
-    std::vector<int32_t> ids;
-    int64_t bytes = 0;
-    std::string reason;  // why it is left out
-  };
-  std::vector<Encoded> all(group.size());
-  team_.run(int64_t(group.size()), [&](int64_t i, int) {
-    Encoded& e = all[size_t(i)];
-    try {
-      const bool same = read_document(inventory_.folder, *group[size_t(i)], certain_, kBlock, [&](std::string_view text) {
-        tokenizer_->encode(text, {}, e.ids);
-        e.bytes += int64_t(text.size());
-      });
-      if (!same) e.reason = kChanged;
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::no_input && error.code() != ExitCode::data) throw;
-      e.reason = error.what();
-    }
-  });
-  for (size_t i = 0; i < group.size(); ++i) {
-    Encoded& e = all[i];
-    if (!e.reason.empty()) {
-      leave_out(*group[i], e.reason);
-    } else {
-      if (eod_ >= 0) e.ids.push_back(eod_);
-      Document document = document_of(*group[i]);
-      document.bytes = e.bytes;
-      writer.add(document, e.ids);
-      ++out.documents, out.bytes += e.bytes;
-    }
-    done(*group[i]);
-  }
-}
-
 void Tokenizing::encode_split(Split split) {
   const Files& files = files_[size_t(split)];
   const fs::path path = options_.out / "tokens" / (std::string(name_of(split)) + ".h5");
-  if (files.empty()) {
-    std::error_code ignored;
-    fs::remove(path, ignored);  // of an earlier scan
-    return;
-  }
+  std::error_code ignored;
+  fs::remove(path, ignored);  // of an earlier call: not for these files, or damaged
+  if (files.empty()) return;
   const double start = now_seconds();
-  begin(kPhases[size_t(split)], files);
   SplitTokens& out = result_.splits[size_t(split)];
   TokenFileWriter writer(path, tokenizer_->vocab_size(), tokenizer_->hash());
-  for (size_t i = 0; i < files.size();) {
-    if (files[i]->bytes > kGroupBytes) {
-      encode_large(*files[i], writer, out);
-      done(*files[i++]);
-      continue;
-    }
-    size_t end = i;
-    for (int64_t bytes = 0; end < files.size() && files[end]->bytes <= kGroupBytes && bytes < kGroupBytes; ++end)
-      bytes += files[end]->bytes;
-    encode_group(std::span(files).subspan(i, end - i), writer, out);
-    i = end;
-  }
+  std::vector<std::vector<int32_t>> ids(kGroupFiles);
+  read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
+       {.part = [&](size_t slot, std::string_view text) { tokenizer_->encode(text, {}, ids[slot]); },
+        .collect = [&](size_t slot) { writer.append(std::exchange(ids[slot], {})); },
+        .end =
+            [&](const ScannedFile& file, int64_t bytes) {
+              if (eod_ >= 0) writer.append({eod_});
+              Document document;
+              document.path = file.path, document.sha256 = file.sha256, document.licence = file.licence;
+              document.bytes = bytes;
+              writer.end_document(document);
+              ++out.documents, out.bytes += bytes;
+            }});
+  TW_CHECK(out.documents > 0 || split != Split::train, data, "no file of the train split is as it was scanned: scan {} again",
+           inventory_.folder.string());
+  if (out.documents == 0) return;
   out.tokens = writer.tokens();
-  out.seconds = now_seconds() - start;
-  if (out.documents == 0) {
-    TW_CHECK(split != Split::train, data, "no file of the train split is as it was scanned: scan the folder again");
-    return;
-  }
   writer.finish();
   out.file = path;
+  out.seconds = now_seconds() - start;
 }
 
 TokenizeResult Tokenizing::run() {

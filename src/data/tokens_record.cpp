@@ -9,8 +9,8 @@ constexpr int kVersion = 1;
 }
 
 bool TokensRecord::same_request(const TokensRecord& other) const {
-  return left_out.empty() && inventory == other.inventory && tokenizer_file == other.tokenizer_file && vocab_size == other.vocab_size &&
-         eos_token == other.eos_token && append_eod == other.append_eod;
+  return left_out.empty() && inventory == other.inventory && tokenizer_file == other.tokenizer_file &&
+         vocab_size == other.vocab_size && eos_token == other.eos_token && append_eod == other.append_eod;
 }
 
 void write_tokens_record(const TokensRecord& r, const std::filesystem::path& path) {
