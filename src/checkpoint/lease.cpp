@@ -42,13 +42,13 @@ std::string link_target(const char* path) {
 }
 
 // Field 22 of /proc/PID/stat: when the process was started, in ticks since boot. Tells it from a later process that
-// got the same number. "" = no such process, or one that ended and only was not collected yet (a killed rank whose
-// launcher went first).
+// got the same number. "" = not to be seen (it may be hidden from us), "ended" = it only was not collected yet (a
+// killed rank whose launcher went first).
 std::string process_start(int64_t pid) {
   const std::string stat = first_line("/proc/" + std::to_string(pid) + "/stat");
   const size_t name_end = stat.rfind(')');  // the name may hold spaces and brackets
   if (name_end == std::string::npos || name_end + 2 >= stat.size()) return "";
-  if (const char state = stat[name_end + 2]; state == 'Z' || state == 'X') return "";
+  if (const char state = stat[name_end + 2]; state == 'Z' || state == 'X') return "ended";
   size_t at = name_end;
   for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
   if (at == std::string::npos) return "";
@@ -119,8 +119,7 @@ struct Holder {
     if (boot != now.boot) return !machine.empty();  // this machine was started anew since
     if (pid_space != now.pid_space) return false;
     const std::string alive = process_start(pid);
-    if (alive.empty() && process_start(::getpid()).empty())  // there is no /proc
-      return ::kill(pid_t(pid), 0) != 0 && errno == ESRCH;
+    if (alive.empty() || pid_start.empty()) return ::kill(pid_t(pid), 0) != 0 && errno == ESRCH;
     return alive != pid_start;
   }
 };

@@ -42,8 +42,8 @@ void replace(const fs::path& path, const std::string& from, const std::string& t
   std::ofstream(path) << text;
 }
 
-// A lease whose process was killed.
-void leave_dead_lease(const fs::path& folder) {
+// A lease whose process was killed; its number, where nobody collected it.
+pid_t leave_dead_lease(const fs::path& folder, bool collected = true) {
   const pid_t child = ::fork();
   if (child == 0) {
     try {
@@ -53,9 +53,10 @@ void leave_dead_lease(const fs::path& folder) {
     }
     ::_exit(1);
   }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  siginfo_t ended{};
+  EXPECT_EQ(::waitid(P_PID, id_t(child), &ended, WEXITED | (collected ? 0 : WNOWAIT)), 0);
+  EXPECT_EQ(ended.si_code, CLD_KILLED);
+  return child;
 }
 
 TEST(Lease, ASecondRunIsRefusedByName) {
@@ -86,6 +87,13 @@ TEST(Lease, ADeadProcessIsTakenOver) {
   const RunLease lease = RunLease::acquire(folder.path());
   EXPECT_EQ(lease.token(), 2);
   EXPECT_THAT(names_in(folder.path()), ElementsAre("lease.a2"));
+}
+
+TEST(Lease, AKilledProcessHoldsNothingThoughNobodyCollectedIt) {
+  TemporaryFolder folder;
+  const pid_t child = leave_dead_lease(folder.path(), false);
+  EXPECT_NO_THROW(RunLease::acquire(folder.path()));
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
 }
 
 TEST(Lease, WhatCannotBeKnownCountsAsAlive) {
