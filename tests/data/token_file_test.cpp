@@ -79,6 +79,7 @@ TEST_P(TokenFiles, CutOffAnywhereAreRefused) {
   write(folder_ / "t.h5", GetParam());
   const std::string whole = read_file(folder_ / "t.h5");
   for (size_t n = 0; n < whole.size(); n += 1 + whole.size() / 97) {
+    fs::remove(folder_ / "cut.h5");  // written over, it would go to the disk each time
     folder_.write("cut.h5", whole.substr(0, n));
     EXPECT_EQ(code_of([&] { TokenFile::open(folder_ / "cut.h5", 0, true); }), ExitCode::data) << n << " of " << whole.size();
   }
@@ -93,6 +94,7 @@ TEST_P(TokenFiles, NoChangedByteOfTokensOrIndexGoesUnseen) {
   for (size_t at = 0; at < whole.size(); at += 5) {
     std::string changed = whole;
     changed[at] = char(changed[at] ^ (at % 2 ? 0x01 : 0xFF));
+    fs::remove(folder_ / "changed.h5");
     folder_.write("changed.h5", changed);
     try {
       const auto file = TokenFile::open(folder_ / "changed.h5", 0, true);
