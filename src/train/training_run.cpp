@@ -104,8 +104,13 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     const CheckpointInfo& info = resumed_->info();
     given = {model_config_from_json(nlohmann::json::parse(info.model_json, nullptr, false)), "checkpoint"};
     const auto state = nlohmann::json::parse(info.trainer_json, nullptr, false);
-    if (state.is_object() && state.contains("virtual_ranks"))
-      given_batch = {state.value("virtual_ranks", 0), state.value("global_batch_size", int64_t(0))};
+    const auto whole = [&](const char* key) {
+      const bool known = state.is_object() && state.contains(key) && state[key].is_number_integer();
+      return known ? state[key].get<int64_t>() : 0;
+    };
+    // An imported model has weights alone.
+    if (const int64_t parts = whole("virtual_ranks"); parts > 0 && parts <= 1 << 20)
+      given_batch = {int(parts), whole("global_batch_size")};
   } else if (run.start) {
     start = run.start();
     given = start.given;
@@ -120,7 +125,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
 
   trainer_.emplace(options, batches_, run.comm, run.stream);
   if (resumed_) {
-    trainer_->load(*resumed_, given_batch.has_value());  // an imported model has weights alone
+    trainer_->load(*resumed_, given_batch.has_value());
     earlier_joules_ = std::max(0.0, resumed_->info().joules);
     checkpoint_ = resumed_->folder();
     saved_step_ = trainer_->steps_done();
