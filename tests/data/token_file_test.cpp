@@ -69,12 +69,6 @@ TEST_P(TokenFiles, GiveBackTokensAndWhereTheyComeFrom) {
   EXPECT_EQ(code_of([&] { file->document_of(8); }), ExitCode::bug);
 }
 
-TEST_P(TokenFiles, AreTheSameBytesEachTime) {
-  write(folder_ / "a.h5", GetParam());
-  write(folder_ / "b.h5", GetParam());
-  EXPECT_EQ(read_file(folder_ / "a.h5"), read_file(folder_ / "b.h5"));
-}
-
 TEST_P(TokenFiles, CutOffAnywhereAreRefused) {
   write(folder_ / "t.h5", GetParam());
   const std::string whole = read_file(folder_ / "t.h5");
