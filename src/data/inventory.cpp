@@ -133,7 +133,7 @@ std::string Inventory::table() const {
   const auto list = [&](FileState state, const char* title) {
     const int64_t count = sum(state).files;
     if (count == 0) return;
-    out += fmt::format("{} {}:\n", count, title);
+    out += fmt::format("{}: {}\n", title, count);
     size_t shown = 0;
     for (const ScannedFile& f : files) {
       if (f.state != state) continue;
@@ -143,7 +143,7 @@ std::string Inventory::table() const {
     if (count > int64_t(kShown)) out += fmt::format("  and {} more, all in inventory.json\n", count - int64_t(kShown));
   };
   list(FileState::broken, "broken");
-  list(FileState::duplicate, "duplicates, left out");
+  list(FileState::duplicate, "duplicates");
   if (const int64_t skipped = sum(FileState::skipped).files)
     out += fmt::format("{} files of kinds that are not read, licence texts and links were passed over\n", skipped);
   out.pop_back();

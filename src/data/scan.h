@@ -53,7 +53,7 @@ struct Inventory {
   };
   Sum sum(FileState state) const;
   Sum sum(Split split) const;         // of used files
-  std::string fingerprint() const;    // SHA-256 of what decides tokens: used files, their content and their split
+  std::string fingerprint() const;    // SHA-256 of what decides tokens: used files, content, licence, split
   std::string table() const;          // for people: kinds, splits, problems
 };
 

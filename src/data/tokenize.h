@@ -51,11 +51,12 @@ struct TokenizeResult {
 // files, tokenizer and options is kept: tokens/tokens.json tells. A split without files gives no token file. Special
 // tokens' texts in documents are ordinary text.
 //
-// Documents are read in blocks: memory does not grow with their length. They are cut only where that changes no id, but
-// for pieces above PieceEncoder::kMaxPiece and for tokenizers that put a space before a text, normalise it or know no
-// certain place to cut (SentencePiece): those see documents in parts of at most 64 MiB.
-// Error(config) for an eos_token the tokenizer does not have, Error(data) where train has no tokens or a file changes
-// while it is read, Error(io), Error(cannot_create), and what TextTokenizer::load throws.
+// Long documents are read in blocks: memory does not grow with their length, but for HTML. They are cut only where that
+// changes no id, but for 64 MiB without the end of a word and for tokenizers that put a space before a text, normalise
+// it or know no certain place to cut (SentencePiece): those see documents in parts of at most 64 MiB.
+// Error(config) for an eos_token the tokenizer does not have and for a tokenizer that tokenizer.json cannot hold,
+// Error(data) where train has no tokens or a file changes while it is read, Error(io), Error(cannot_create), and what
+// TextTokenizer::load throws.
 TokenizeResult tokenize(const Inventory& inventory, const TokenizeOptions& options);
 
 }  // namespace tw
