@@ -1,5 +1,7 @@
 #include "src/cli/job.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <thread>
 
@@ -55,6 +57,10 @@ Job::Job(Config settings, const std::string& name, const std::vector<std::string
     ledger.emplace(run.path(), energy_options(config));
     ledger->set_meter(meter.kind(), meter.text());
     if (meter.kind() != EnergyKind::measured) log_info("energy: {}", meter.text());
+    const int there = int(::sysconf(_SC_NPROCESSORS_ONLN));
+    if (world.transport() == "mpi" && config.is_default("training.threads") && all_cores() * world.node_size() < there)
+      log_warning("each rank may use {} of the node's {} cores: start with mpirun --bind-to none, or with launch/run", all_cores(),
+                  there);
   }
   show_progress = leader() && log_level() >= LogLevel::info;
 }
