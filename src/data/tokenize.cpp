@@ -58,7 +58,7 @@ class Tokenizing {
  private:
   void make_tokenizer();
   std::unique_ptr<TextTokenizer> train_tokenizer();
-  bool keep(Split split, const SplitTokens& earlier);
+  void keep(Split split, const SplitTokens& earlier);
   void encode_split(Split split);
   void read(const char* phase, const Files& files, Cuts cuts, const Work& work);
   void read_group(std::span<const ScannedFile* const> group, const Work& work);
@@ -201,22 +201,21 @@ void Tokenizing::make_tokenizer() {
   }
 }
 
-bool Tokenizing::keep(Split split, const SplitTokens& earlier) {
+void Tokenizing::keep(Split split, const SplitTokens& earlier) {
   const fs::path path = options_.out / "tokens" / (std::string(name_of(split)) + ".h5");
-  if (earlier.documents == 0 || !fs::exists(path)) return false;
+  if (earlier.documents == 0 || !fs::exists(path)) return;
   try {
     const auto file = TokenFile::open(path);
     if (file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
         file->tokenizer_hash() != tokenizer_->hash() || int64_t(file->documents().size()) != earlier.documents)
-      return false;
+      return;
   } catch (const Error&) {
-    return false;
+    return;
   }
   SplitTokens& out = result_.splits[size_t(split)];
   out = earlier;
   out.file = path;
   out.reused = true;
-  return true;
 }
 
 void Tokenizing::encode_split(Split split) {
@@ -258,16 +257,20 @@ TokenizeResult Tokenizing::run() {
   make_tokenizer();
   if (earlier_ && earlier_->tokenizer_hash != tokenizer_->hash()) earlier_.reset();
   request_.tokenizer_hash = tokenizer_->hash();
+  // The record tells of what is finished and no more, at every moment: a later call goes on from there.
+  const auto write_record = [&] {
+    for (const Split split : kSplits) request_.splits[size_t(split)] = result_.splits[size_t(split)];
+    request_.left_out = result_.left_out;
+    write_tokens_record(request_, record);
+  };
+  if (earlier_)
+    for (const Split split : kSplits) keep(split, earlier_->splits[size_t(split)]);
+  write_record();
   for (const Split split : kSplits) {
-    if (earlier_ && keep(split, earlier_->splits[size_t(split)])) continue;
-    // The record goes first: it never tells of files that are no longer what it says.
-    std::error_code ignored;
-    fs::remove(record, ignored);
+    if (result_.of(split).reused) continue;
     encode_split(split);
+    write_record();
   }
-  for (const Split split : kSplits) request_.splits[size_t(split)] = result_.splits[size_t(split)];
-  request_.left_out = result_.left_out;
-  write_tokens_record(request_, record);
   return std::move(result_);
 }
 

@@ -211,6 +211,17 @@ TEST_F(Tokenize, ASplitWithoutFilesHasNoTokenFile) {
   EXPECT_THROW(run(), Error) << "nothing to train on";
 }
 
+TEST_F(Tokenize, StoppedBeforeTheFirstSplitTheTokenizerIsKept) {
+  options_.progress = [](const TokenizeProgress& p) {
+    if (std::string_view(p.phase) == "tokenize train") throw Error(ExitCode::requeue, "stop");
+  };
+  EXPECT_THROW(run(), Error);
+  options_.progress = nullptr;
+  const TokenizeResult on = run();
+  EXPECT_TRUE(on.tokenizer_reused);
+  EXPECT_FALSE(on.of(Split::train).reused);
+}
+
 TEST_F(Tokenize, TextsOfSpecialTokensAreOrdinaryText) {
   write("a.txt", "before <|endoftext|> after");
   inventory_ = scan(docs(), {.shares = {1, 0, 0}});
@@ -244,17 +255,21 @@ TEST_F(Tokenize, AGivenTokenizerIsTakenAndMustHaveTheToken) {
   EXPECT_EQ(run().tokenizer_hash, hash);
 }
 
-TEST_F(Tokenize, StoppedInTheMiddleItLeavesNothingHalfWritten) {
+TEST_F(Tokenize, StoppedInTheMiddleItGoesOnFromThereAndLeavesNothingHalfWritten) {
   options_.progress = [](const TokenizeProgress& p) {
     if (std::string_view(p.phase) == "tokenize val") throw Error(ExitCode::requeue, "stop");
   };
   EXPECT_THROW(run(), Error);
   EXPECT_FALSE(fs::exists(options_.out / "tokens/val.h5"));
-  EXPECT_FALSE(fs::exists(options_.out / "tokens/tokens.json"));
+  EXPECT_TRUE(record()["splits"].contains("train"));
+  EXPECT_FALSE(record()["splits"].contains("val"));
   for (const auto& entry : fs::recursive_directory_iterator(options_.out))
     EXPECT_EQ(entry.path().string().find(".tmp"), std::string::npos) << entry.path();
   options_.progress = nullptr;
-  EXPECT_EQ(run().of(Split::val).documents, inventory_.sum(Split::val).files);
+  const TokenizeResult on = run();
+  EXPECT_TRUE(on.tokenizer_reused && on.of(Split::train).reused);
+  EXPECT_FALSE(on.of(Split::val).reused);
+  EXPECT_EQ(on.of(Split::val).documents, inventory_.sum(Split::val).files);
 }
 
 }  // namespace
