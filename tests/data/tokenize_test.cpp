@@ -177,7 +177,8 @@ TEST_F(Tokenize, FilesThatChangedSinceTheScanAreLeftOutUntilTheyAreBack) {
   const TokenizeResult result = run();
   EXPECT_THAT(result.left_out, ElementsAre(HasSubstr(changed.path + ": changed"), HasSubstr(gone.path)));
   EXPECT_EQ(result.of(Split::train).documents, inventory_.sum(Split::train).files - 1);
-  for (const Document& d : TokenFile::open(result.of(Split::train).file)->documents()) EXPECT_NE(d.path, changed.path);
+  const auto file = TokenFile::open(result.of(Split::train).file);
+  for (const Document& d : file->documents()) EXPECT_NE(d.path, changed.path);
   EXPECT_EQ(result.of(Split::val).documents, inventory_.sum(Split::val).files - 1);
   EXPECT_EQ(record()["left_out"].size(), 2u);
   write(changed.path, before);
