@@ -115,8 +115,6 @@ std::string table(const std::vector<EvaluatedSplit>& splits) {
   return text;
 }
 
-DType dtype_of(const Config& config) { return dtype_named(config.get<std::string>("training.dtype")); }
-
 }  // namespace
 
 void evaluate_step(Job& job) {
@@ -203,10 +201,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(ids.empty() == logits.empty(), config, "--ids and --logits go together");
-  std::vector<fs::path> files;
-  if (fs::exists(fs::path(path) / "config.toml")) files.push_back(fs::path(path) / "config.toml");
-  files.insert(files.end(), arguments.config_files().begin(), arguments.config_files().end());
-  Config config = load_config(files, arguments.settings());
+  Config config = load_model_config(path, arguments);
 
   if (data.empty() && ids.empty()) {
     TW_CHECK(fs::exists(fs::path(path) / "checkpoints"), config, "{} is no run folder: name token files with --data", path);

@@ -48,18 +48,6 @@ std::vector<int32_t> prompt_ids(const ModelAtWork& m, const std::string& text, i
   return ids;
 }
 
-// Valid UTF-8 for JSON: a text may be cut within a character.
-std::string printable(const std::string& bytes) {
-  std::string text;
-  for (size_t i = 0; i < bytes.size();) {
-    char32_t code;
-    const int n = decode_utf8(std::string_view(bytes).substr(i), code);
-    append_utf8(text, n > 0 ? code : char32_t(0xFFFD));
-    i += size_t(std::max(1, n));
-  }
-  return text;
-}
-
 struct Sample {
   std::string prompt;
   std::vector<int32_t> ids;
@@ -67,8 +55,8 @@ struct Sample {
 };
 
 nlohmann::json to_json(const Sample& s, const TextTokenizer& t) {
-  return {{"prompt", printable(s.prompt)},
-          {"text", printable(t.decode(s.generation.ids, true))},
+  return {{"prompt", repaired_utf8(s.prompt)},
+          {"text", repaired_utf8(t.decode(s.generation.ids, true))},
           {"tokens", s.generation.ids.size()},
           {"stopped", s.generation.stopped},
           {"tokens_per_second", s.generation.token_seconds > 0 ? double(s.generation.ids.size()) / s.generation.token_seconds : 0}};
@@ -107,8 +95,6 @@ std::vector<Sample> held_out_prompts(const Job& job, const ModelAtWork& m) {
   }
   return samples;
 }
-
-DType dtype_of(const Config& config) { return dtype_named(config.get<std::string>("training.dtype")); }
 
 }  // namespace
 
@@ -162,10 +148,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.flag("--json", json, "Print the samples as JSON");
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
-  std::vector<fs::path> files;
-  if (fs::exists(fs::path(path) / "config.toml")) files.push_back(fs::path(path) / "config.toml");
-  files.insert(files.end(), arguments.config_files().begin(), arguments.config_files().end());
-  Config config = load_config(files, arguments.settings());
+  Config config = load_model_config(path, arguments);
   const auto set = [&](const char* key, const std::string& text) {
     if (!text.empty()) config.set_text(key, text, "command line");
   };
@@ -211,7 +194,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       if (stream_text) std::puts("");
       if (print_ids) {
         std::string row;
-        for (const int32_t id : sample.generation.ids) row += (row.empty() ? "" : " ") + std::to_string(id);
+        for (const int32_t id : sample.generation.ids) row += fmt::format("{} ", id);
+        if (!row.empty()) row.pop_back();
         std::puts(row.c_str());
       }
       tokens += int64_t(sample.generation.ids.size());

@@ -1,6 +1,7 @@
 #include "src/cli/model_at_work.h"
 
 #include "kernels/pointwise.h"
+#include "src/cli/arguments.h"
 
 namespace tw {
 namespace {
@@ -37,5 +38,14 @@ const TextTokenizer& ModelAtWork::text() const {
            source.string());
   return *tokenizer;
 }
+
+Config load_model_config(const std::filesystem::path& path, const Arguments& arguments) {
+  std::vector<std::filesystem::path> files;
+  if (std::filesystem::exists(path / "config.toml")) files.push_back(path / "config.toml");
+  files.insert(files.end(), arguments.config_files().begin(), arguments.config_files().end());
+  return load_config(files, arguments.settings());
+}
+
+DType dtype_of(const Config& config) { return dtype_named(config.get<std::string>("training.dtype")); }
 
 }  // namespace tw

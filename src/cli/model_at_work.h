@@ -5,6 +5,7 @@
 #include <string>
 
 #include "src/codec/text/tokenizer.h"
+#include "src/config/load.h"
 #include "src/interop/model_source.h"
 
 namespace tw {
@@ -25,5 +26,10 @@ struct ModelAtWork {
  private:
   ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer, const Stream& stream);
 };
+
+class Arguments;
+// The settings a run was made with, if `path` is one, then those of the command line.
+Config load_model_config(const std::filesystem::path& path, const Arguments& arguments);
+DType dtype_of(const Config& config);  // training.dtype
 
 }  // namespace tw

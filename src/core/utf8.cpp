@@ -31,4 +31,15 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+std::string repaired_utf8(std::string_view bytes) {
+  std::string text;
+  while (!bytes.empty()) {
+    char32_t code;
+    const int n = decode_utf8(bytes, code);
+    append_utf8(text, n > 0 ? code : char32_t(0xFFFD));
+    bytes.remove_prefix(n > 0 ? size_t(n) : 1);
+  }
+  return text;
+}
+
 }  // namespace tw

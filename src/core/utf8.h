@@ -41,5 +41,6 @@ inline int decode_utf8(std::string_view text, char32_t& code) noexcept {
 // U+FFFD where `code` is a surrogate or beyond U+10FFFF.
 void append_utf8(std::string& out, char32_t code);
 bool is_utf8(std::string_view text) noexcept;
+std::string repaired_utf8(std::string_view bytes);  // with U+FFFD for each byte that begins no valid character
 
 }  // namespace tw

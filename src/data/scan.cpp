@@ -27,17 +27,7 @@ namespace {
 constexpr size_t kReasonsShown = 5;
 constexpr size_t kLicenceLine = 100;  // bytes kept of a licence's first line
 
-std::string printable_name(const fs::path& path) {
-  std::string text;
-  const std::string bytes = path.string();
-  for (size_t i = 0; i < bytes.size();) {
-    char32_t code;
-    const int n = decode_utf8(std::string_view(bytes).substr(i), code);
-    append_utf8(text, n > 0 ? code : char32_t(0xFFFD));
-    i += size_t(std::max(1, n));
-  }
-  return text;
-}
+std::string printable_name(const fs::path& path) { return repaired_utf8(path.string()); }
 
 bool is_licence_name(const fs::path& path) {
   std::string stem = path.stem().string();
