@@ -193,7 +193,7 @@ TokenizerSpec read_sentencepiece(std::string_view bytes, const std::string& file
       case 4: {
         kind = Kind::special;
         user_defined = true;
-        for (size_t at = 0; (at = text.find(kSpaceMark, at)) != text.npos; ++at) text.replace(at, kSpaceMark.size(), " ");
+        for (size_t at = 0; (at = text.find(kSpaceMark, at)) != text.npos; ++at) text.replace(at, kSpaceMark.size(), 1, ' ');
         spec.added.push_back({int32_t(id), text, false});
         break;
       }

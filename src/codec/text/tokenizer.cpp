@@ -43,7 +43,7 @@ TokenizerSpec checked(TokenizerSpec spec) {
 
 std::string with_spaces(std::string_view token) {
   std::string out(token);
-  for (size_t at = 0; (at = out.find(kSpaceMark, at)) != out.npos; ++at) out.replace(at, kSpaceMark.size(), " ");
+  for (size_t at = 0; (at = out.find(kSpaceMark, at)) != out.npos; ++at) out.replace(at, kSpaceMark.size(), 1, ' ');
   return out;
 }
 
