@@ -168,5 +168,22 @@ TEST_F(TokenizerFiles, SentencePieceModelsByHandAndDamaged) {
   }
 }
 
+// Ids as SentencePiece 0.2.3 gives them for this model: a user-defined piece stays whole, and the spaces around it count.
+TEST_F(TokenizerFiles, UserDefinedPiecesAreFoundInNormalizedText) {
+  std::string model = piece("<unk>", 0, 2) + piece("<f>", 0, 4) + piece("\xE2\x96\x81q", 0, 4);
+  for (const char* text : {"\xE2\x96\x81", "a", "b", "f"}) model += piece(text, -1, 1);
+  model += std::string("\x12\x02\x18\x02", 4);
+  const auto tokenizer = TextTokenizer::load(write("defined.model", model));
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(tokenizer->encode("a  <f>  b "), (Ids{3, 4, 3, 1, 3, 5}));
+  EXPECT_EQ(tokenizer->encode("<f>f"), (Ids{3, 1, 6}));
+  EXPECT_EQ(tokenizer->encode("qa q"), (Ids{2, 4, 2}));
+  EXPECT_EQ(tokenizer->encode("b\xE2\x96\x81 "), (Ids{3, 5}));
+  EXPECT_EQ(tokenizer->encode("  "), Ids{});
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("qa <f> q")), "qa <f> q");
+  EXPECT_FALSE(tokenizer->lossless());
+  EXPECT_THROW(tokenizer->save_tokenizer_json(folder_.path() / "defined.json"), Error);
+}
+
 }  // namespace
 }  // namespace tw

@@ -169,7 +169,6 @@ TokenizerSpec read_sentencepiece(std::string_view bytes, const std::string& file
   spec.charsmap = std::string(model.charsmap);
   spec.collapse_spaces = model.remove_extra_spaces;
   spec.strip_prefix = model.dummy_prefix;
-  bool user_defined = false;
   std::map<float, uint32_t, std::greater<>> rank_of_score;  // higher scores merge first
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const Piece& piece = model.pieces[id];
@@ -192,8 +191,7 @@ TokenizerSpec read_sentencepiece(std::string_view bytes, const std::string& file
         break;
       case 4: {
         kind = Kind::special;
-        user_defined = true;
-        for (size_t at = 0; (at = text.find(kSpaceMark, at)) != text.npos; ++at) text.replace(at, kSpaceMark.size(), 1, ' ');
+        spec.added_after_normalizer = true;
         spec.added.push_back({int32_t(id), text, false});
         break;
       }
@@ -222,9 +220,13 @@ TokenizerSpec read_sentencepiece(std::string_view bytes, const std::string& file
   for (size_t id = 0; id < rank.size(); ++id)
     if (spec.kinds[id] == Kind::normal) rank[id] = rank_of_score.at(model.pieces[id].score);
   fill_merges_by_rank(spec, rank, file);
-  // With user-defined pieces only SentencePiece's own way is right: one space, at the very start. Else each stretch of
-  // text after a control token gets one, as models with such a tokenizer were trained (Llama 2's templates).
-  if (model.dummy_prefix) spec.prefix = user_defined ? TokenizerSpec::Prefix::first : TokenizerSpec::Prefix::always;
+  // Text after a control token gets a space too, as models with such a tokenizer were trained (Llama 2's templates).
+  if (model.dummy_prefix) spec.prefix = TokenizerSpec::Prefix::always;
+  // Where the normaliser does nothing, text and normalised text are the same (Gemma); tokenizer.json can say that.
+  const auto has_mark = [](const AddedToken& a) { return a.text.find(kSpaceMark) != a.text.npos; };
+  if (!model.dummy_prefix && spec.charsmap.empty() && !spec.collapse_spaces &&
+      std::none_of(spec.added.begin(), spec.added.end(), has_mark))
+    spec.added_after_normalizer = false;
   spec.add_bos = spec.bos >= 0;
   return spec;
 }

@@ -33,7 +33,7 @@ struct TokenizerSpec {
   };
   // Which stretches of text (between added tokens) get a space in front: all, those that start with none, or of these
   // only the one at the start of the input.
-  enum class Prefix : uint8_t { none, always, first, if_missing, first_if_missing };
+  enum class Prefix : uint8_t { none, always, if_missing, first_if_missing };
 
   Units units = Units::bytes;
   SplitRule rule = SplitRule::gpt2;
@@ -50,6 +50,8 @@ struct TokenizerSpec {
   // SentencePiece's own normaliser
   std::string charsmap;             // precompiled rules, "" = none
   bool collapse_spaces = false;     // remove_extra_whitespaces
+  bool added_after_normalizer = false;  // added tokens that are not special (user-defined pieces) are left alone by the
+                                        // normaliser, and found in what it made, prefix included, with U+2581 for spaces
 
   int32_t bos = -1, eos = -1, pad = -1, unknown = -1;
   bool add_bos = false, add_eos = false;  // what the file's post-processor asks for

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "src/codec/text/spec.h"
 #include "src/core/error.h"
 #include "src/core/utf8.h"
 
@@ -65,15 +66,17 @@ void check_charsmap(std::string_view charsmap, const std::string& file) {
            "{}: normalizer_spec.precompiled_charsmap is damaged", file);
 }
 
-std::string spm_normalize(std::string_view text, std::string_view charsmap, bool collapse_spaces) {
+std::string spm_normalize(std::string_view text, std::string_view charsmap, bool collapse_spaces, const KeptLength& keep) {
   const Rules rules(charsmap);
   std::string out;
   out.reserve(text.size());
   bool after_space = collapse_spaces;
   for (size_t i = 0; i < text.size();) {
     std::string_view piece;
-    size_t n = rules.match(text.substr(i), piece);
-    if (!n) {
+    size_t n = keep ? keep(text.substr(i)) : 0;
+    if (n > 0) {
+      piece = text.substr(i, n);
+    } else if (n = rules.match(text.substr(i), piece); !n) {
       n = size_t(std::max(1, utf8_length(text.data() + i, text.size() - i)));
       piece = text.substr(i, n);
     }
@@ -86,7 +89,11 @@ std::string spm_normalize(std::string_view text, std::string_view charsmap, bool
     }
   }
   if (collapse_spaces)
-    while (!out.empty() && out.back() == ' ') out.pop_back();
+    for (;;) {  // its own marks as well, which it takes for spaces here
+      if (out.ends_with(' ')) out.pop_back();
+      else if (out.ends_with(kSpaceMark)) out.resize(out.size() - kSpaceMark.size());
+      else break;
+    }
   return out;
 }
 

@@ -47,6 +47,13 @@ std::string with_spaces(std::string_view token) {
   return out;
 }
 
+std::string with_marks(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() * 2);
+  for (const char c : text) c == ' ' ? out += kSpaceMark : out += c;
+  return out;
+}
+
 // Of all that decides ids; equal for equal specs only.
 std::string hash_of(const TokenizerSpec& spec) {
   Sha256 sum;
@@ -62,7 +69,7 @@ std::string hash_of(const TokenizerSpec& spec) {
   text("tokenwerk text codec 1");
   number(uint64_t(spec.units)), number(uint64_t(spec.rule)), number(uint64_t(spec.prefix));
   number(spec.ignore_merges), number(spec.byte_fallback), number(spec.fuse_unknown), number(spec.strip_prefix);
-  number(spec.collapse_spaces), number(uint64_t(int64_t(spec.unknown)));
+  number(uint64_t(spec.collapse_spaces) | uint64_t(spec.added_after_normalizer) << 1), number(uint64_t(int64_t(spec.unknown)));
   text(spec.charsmap);
   number(spec.tokens.size());
   for (size_t id = 0; id < spec.tokens.size(); ++id) number(uint64_t(spec.kinds[id])), text(spec.tokens[id]);
@@ -120,6 +127,15 @@ void TextTokenizer::Matcher::finish() {
   }
 }
 
+const AddedToken* TextTokenizer::Matcher::at_start(std::string_view text) const {
+  for (const uint32_t n : lengths[uint8_t(text[0])]) {
+    if (n > text.size()) continue;
+    const auto found = by_text.find(text.substr(0, n));
+    if (found != by_text.end()) return found->second;
+  }
+  return nullptr;
+}
+
 const AddedToken* TextTokenizer::Matcher::find(std::string_view text, size_t& position) const {
   if (by_text.empty()) return nullptr;
   for (size_t i = position; i < text.size(); ++i) {
@@ -128,12 +144,9 @@ const AddedToken* TextTokenizer::Matcher::find(std::string_view text, size_t& po
       if (!next) break;
       i = size_t(static_cast<const char*>(next) - text.data());
     }
-    for (const uint32_t n : lengths[uint8_t(text[i])]) {
-      if (n > text.size() - i) continue;
-      const auto found = by_text.find(text.substr(i, n));
-      if (found == by_text.end()) continue;
+    if (const AddedToken* token = at_start(text.substr(i))) {
       position = i;
-      return found->second;
+      return token;
     }
   }
   return nullptr;
@@ -168,18 +181,22 @@ TextTokenizer::TextTokenizer(TokenizerSpec spec)
   for (const AddedToken& a : spec_.added) {
     special_flags_[size_t(a.id)] = a.special;
     special_.emplace(a.text, a.id);
+    if (!a.special && spec_.added_after_normalizer) {
+      normalized_.add(a);
+      continue;
+    }
     with_special_.add(a);
     if (!a.special) always_.add(a);
   }
-  with_special_.finish();
-  always_.finish();
+  for (Matcher* matcher : {&with_special_, &always_, &normalized_}) matcher->finish();
   const bool characters = spec_.units == Units::characters;
   std::array<bool, 256> has_byte{};
   offsets_.reserve(spec_.tokens.size() + 1);
   offsets_.push_back(0);
   for (size_t id = 0; id < spec_.tokens.size(); ++id) {
     const std::string& token = spec_.tokens[id];
-    bytes_ += characters && spec_.kinds[id] == Kind::normal ? with_spaces(token) : token;
+    const bool marked = spec_.kinds[id] == Kind::normal || (spec_.added_after_normalizer && spec_.kinds[id] == Kind::special);
+    bytes_ += characters && marked ? with_spaces(token) : token;
     TW_CHECK(bytes_.size() <= UINT32_MAX, bug, "tokenizer: its tokens are longer than 4 GiB together");
     offsets_.push_back(uint32_t(bytes_.size()));
     if (spec_.kinds[id] == (characters ? Kind::byte : Kind::normal) && token.size() == 1) has_byte[uint8_t(token[0])] = true;
@@ -188,7 +205,7 @@ TextTokenizer::TextTokenizer(TokenizerSpec spec)
               (!characters || spec_.byte_fallback) && spec_.charsmap.empty() && !spec_.collapse_spaces &&
               (spec_.prefix == Prefix::none ? !spec_.strip_prefix
                                             : spec_.strip_prefix && always_.by_text.empty() &&
-                                                  (spec_.prefix == Prefix::always || spec_.prefix == Prefix::first)) &&
+                                                  spec_.prefix == Prefix::always) &&
               std::none_of(spec_.added.begin(), spec_.added.end(),
                            [](const AddedToken& a) { return !a.special && (a.left_space || a.right_space); });
 }
@@ -224,17 +241,22 @@ void TextTokenizer::encode(std::string_view text, const EncodeOptions& options, 
 
 void TextTokenizer::encode_segment(std::string_view text, bool first, PieceEncoder::Scratch& scratch,
                                    std::vector<int32_t>& ids) const {
-  const bool opens = first && spec_.prefix == Prefix::first;  // gets its space even where a token stands at once
-  if (text.empty() && !opens) return;
+  if (text.empty()) return;
   std::string changed;
   if (!spec_.charsmap.empty() || spec_.collapse_spaces) {
-    changed = spm_normalize(text, spec_.charsmap, spec_.collapse_spaces);
+    KeptLength keep;
+    if (!normalized_.by_text.empty())
+      keep = [this](std::string_view rest) {
+        const AddedToken* token = normalized_.at_start(rest);
+        return token ? token->text.size() : 0;
+      };
+    changed = spm_normalize(text, spec_.charsmap, spec_.collapse_spaces, keep);
     text = changed;
-    if (text.empty() && !opens) return;
+    if (text.empty()) return;
   }
   const bool has_space = text.starts_with(' ') || (spec_.units == Units::characters && text.starts_with(kSpaceMark));
   const bool missing = spec_.prefix == Prefix::if_missing || (first && spec_.prefix == Prefix::first_if_missing);
-  if (opens || spec_.prefix == Prefix::always || (missing && !has_space)) {
+  if (spec_.prefix == Prefix::always || (missing && !has_space)) {
     std::string prefixed;
     prefixed.reserve(text.size() + 1);
     prefixed += ' ';
@@ -242,7 +264,17 @@ void TextTokenizer::encode_segment(std::string_view text, bool first, PieceEncod
     changed = std::move(prefixed);
     text = changed;
   }
-  encoder_.encode(text, scratch, ids);
+  if (normalized_.by_text.empty()) return encoder_.encode(text, scratch, ids);
+  const std::string marked = with_marks(text);
+  text = marked;
+  for (size_t begin = 0; begin < text.size();) {
+    size_t at = begin;
+    const AddedToken* token = normalized_.find(text, at);
+    encoder_.encode(text.substr(begin, (token ? at : text.size()) - begin), scratch, ids);
+    if (!token) break;
+    ids.push_back(token->id);
+    begin = at + token->text.size();
+  }
 }
 
 std::string TextTokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {

@@ -76,13 +76,14 @@ class TextTokenizer final : public Codec {
     int only_start = -1;                         // the first byte of all of them, if it is one
     void add(const AddedToken& token);
     void finish();
+    const AddedToken* at_start(std::string_view text) const;
     const AddedToken* find(std::string_view text, size_t& position) const;
   };
   void encode_segment(std::string_view text, bool first, PieceEncoder::Scratch& scratch, std::vector<int32_t>& ids) const;
 
   TokenizerSpec spec_;
   PieceEncoder encoder_;
-  Matcher always_, with_special_;
+  Matcher always_, with_special_, normalized_;
   std::unordered_map<std::string_view, int32_t> special_;
   std::vector<bool> special_flags_; // by id
   std::string bytes_;               // what ids decode to, one after the other

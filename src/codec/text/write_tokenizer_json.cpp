@@ -32,7 +32,7 @@ void check_writable(const TokenizerSpec& spec, const std::string& file) {
   };
   if (!spec.charsmap.empty() || spec.collapse_spaces) refuse("this SentencePiece model's normalizer");
   if (!spec.extra_characters.empty()) refuse("pieces made of characters that are no pieces themselves");
-  if (spec.prefix == Prefix::first) refuse("a space before the text beside user-defined pieces");
+  if (spec.added_after_normalizer) refuse("user-defined pieces beside a normalizer");
   if (spec.units == Units::characters && !ties_are_runs(spec)) refuse("pieces of equal score");
   if (spec.units == Units::bytes && spec.prefix != Prefix::none &&
       (spec.prefix != Prefix::if_missing || spec.rule != SplitRule::gpt2))
