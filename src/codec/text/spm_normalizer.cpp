@@ -66,7 +66,8 @@ void check_charsmap(std::string_view charsmap, const std::string& file) {
            "{}: normalizer_spec.precompiled_charsmap is damaged", file);
 }
 
-std::string spm_normalize(std::string_view text, std::string_view charsmap, bool collapse_spaces, const KeptLength& keep) {
+std::string spm_normalize(std::string_view text, std::string_view charsmap, bool collapse_spaces,
+                          const KeptLength& keep) {
   const Rules rules(charsmap);
   std::string out;
   out.reserve(text.size());
