@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
@@ -14,6 +15,14 @@ namespace {
 
 // Settings a folder of documents gets a small model with in minutes, where the user names no length of his own.
 constexpr int64_t kDefaultSteps = 500;
+
+// The first sample, as the last thing but the table that a person sees.
+std::string first_sample(const std::filesystem::path& file) {
+  const auto json = nlohmann::json::parse(read_file(file, 1 << 24), nullptr, false);
+  if (!json.is_object() || !json.contains("samples") || json["samples"].empty()) return "";
+  const auto& sample = json["samples"][0];
+  return sample.value("prompt", "") + sample.value("text", "");
+}
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("factory", "From a folder of documents to a trained model: scan, tokenize, train, eval, generate, report.\n"
@@ -56,7 +65,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (json && std::filesystem::exists(job.run.evaluation()))
     std::puts(read_file(job.run.evaluation()).c_str());
   else if (!json)
-    std::puts(summary_table(job.run.path()).c_str());
+    std::printf("A sample:\n%s\n\n%s\n", first_sample(job.run.samples()).c_str(), summary_table(job.run.path()).c_str());
   return ExitCode::ok;
 }
 
