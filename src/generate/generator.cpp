@@ -27,6 +27,8 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
   for (size_t i = 0; i < prompt.size(); ++i)
     TW_CHECK(prompt[i] >= 0 && prompt[i] < model_.vocab_size, data,
              "token {} of the prompt is {}, but the model's vocabulary has {} tokens", i, prompt[i], model_.vocab_size);
+  TW_CHECK(options.max_new_tokens >= 0 && options.max_new_tokens <= int64_t(1) << 40, config,
+           "generate.max_new_tokens = {} is out of range: 0 to 2^40", options.max_new_tokens);
   const int64_t context = std::min<int64_t>(model_.max_position_embeddings, int64_t(prompt.size()) + options.max_new_tokens);
   Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, context), context, stream_);
   Sampler sampler(options.sampling, model_.vocab_size);

@@ -91,6 +91,7 @@ double rope_theta(const Settings& s) {
     TW_CHECK(rope.raw().is_object(), data, "{}: \"{}\" is no object", s.file(), key);
     const auto type = rope.get_or<std::string>("rope_type", rope.get_or<std::string>("type", "default"));
     TW_CHECK(type == "default", data, "{}: rope type \"{}\" is not supported (only \"default\")", s.file(), type);
+    rope.refuse("partial_rotary_factor", 1.0);
     theta = rope.get_or("rope_theta", theta);
   }
   return theta;
@@ -231,7 +232,6 @@ void read_hf_weights(const fs::path& folder, const ModelConfig& model, const Par
   std::vector<float> scratch;
   for (const ParameterInfo& p : table.all()) {
     float* out = weights + p.offset;
-    std::fill(out, out + p.count(), 0.0f);
     const int64_t columns = p.shape.rank() == 2 ? p.shape[1] : 1;
     for (const Source& source : sources_of(model, p)) {
       const auto [file, entry] = files.find(source.name);
@@ -251,6 +251,8 @@ void read_hf_weights(const fs::path& folder, const ModelConfig& model, const Par
       }
       out += n;
     }
+    // Only now: a config.json that lies about sizes must not make us fill memory its files do not.
+    std::fill(out, weights + p.offset + p.count(), 0.0f);
   }
   for (const auto& f : files.all())
     for (const auto& e : f->entries())

@@ -75,7 +75,6 @@ ModelConfig model_config_from_json(const nlohmann::json& json) {
   };
   std::string type;
   read("type", type);
-  m.type = architecture_named(type);
   read("vocab_size", m.vocab_size);
   read("make_vocab_size_divisible_by", m.make_vocab_size_divisible_by);
   read("hidden_size", m.hidden_size);
@@ -90,7 +89,12 @@ ModelConfig model_config_from_json(const nlohmann::json& json) {
   read("hidden_act", m.hidden_act);
   read("tie_word_embeddings", m.tie_word_embeddings);
   read("initializer_range", m.initializer_range);
-  m.check();
+  try {
+    m.type = architecture_named(type);
+    m.check();
+  } catch (const Error& e) {  // the settings are the file's, not the user's
+    TW_FAIL(data, "the model description is damaged: {}", e.what());
+  }
   return m;
 }
 

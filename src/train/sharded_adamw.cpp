@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/fill.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
 
@@ -118,6 +119,11 @@ void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, const Stre
     checkpoint.read(p.name, "m", begin, end, m_.flat(local + at, local + at + n));
     checkpoint.read(p.name, "v", begin, end, v_.flat(local + at, local + at + n));
   });
+  if (!optimizer) {
+    zero({.x = m_}, stream);
+    zero({.x = v_}, stream);
+    updates_ = 0;
+  }
   gather_weights(stream);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "tests/nn/small_model.h"
 
 namespace tw {
@@ -57,6 +59,8 @@ TEST(Generator, BadPromptsAreRefused) {
   EXPECT_THROW(s.generator.run({}, {}, 0, {}), Error);
   EXPECT_THROW(s.generator.run({37}, {}, 0, {}), Error);
   EXPECT_THROW(s.generator.run({-1}, {}, 0, {}), Error);
+  EXPECT_THROW(s.generator.run({1}, {.max_new_tokens = -1}, 0, {}), Error);
+  EXPECT_THROW(s.generator.run({1}, {.max_new_tokens = std::numeric_limits<int64_t>::max()}, 0, {}), Error);
   EXPECT_THROW(s.generator.logits(std::vector<int32_t>(17, 1)), Error);
 }
 

@@ -57,6 +57,10 @@ TEST_F(HuggingFace, OldAndNewRopeKeysAreRead) {
   j["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 250000.0}};
   set(j);
   EXPECT_EQ(read_hf_config(folder_).rope_theta, 250000.0);
+  j["rope_parameters"]["partial_rotary_factor"] = 0.5;
+  set(j);
+  EXPECT_THROW(read_hf_config(folder_), Error);
+  j["rope_parameters"].erase("partial_rotary_factor");
   j["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}};
   set(j);
   EXPECT_THROW(read_hf_config(folder_), Error);

@@ -69,6 +69,16 @@ TEST(ModelConfig, JsonRoundTripAndDamage) {
   j = to_json(m);
   j.erase("rope_theta");
   EXPECT_THROW(model_config_from_json(j), Error);
+  for (const auto& [key, value] : {std::pair<const char*, nlohmann::json>{"type", "bert"}, {"num_key_value_heads", 3}, {"vocab_size", -1}}) {
+    j = to_json(m);
+    j[key] = value;
+    try {
+      model_config_from_json(j);
+      ADD_FAILURE() << key;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::data) << e.what();
+    }
+  }
   EXPECT_THROW(model_config_from_json(nlohmann::json::parse("{", nullptr, false)), Error);
 }
 
