@@ -68,7 +68,8 @@ TEST(Hostile, SizesAndOddBytes) {
 TEST(Hostile, TruncatedAndDamagedFiles) {
   ConfigFiles files;
   std::vector<std::string> seeds;
-  for (const auto& file : std::filesystem::directory_iterator(TW_SOURCE_DIR "/configs")) seeds.push_back(read_file(file.path()));
+  for (const char* name : {"tiny-cpu.toml", "gpt2-124m.toml", "llama-1b.toml"})
+    seeds.push_back(read_file(std::filesystem::path(TW_SOURCE_DIR) / "configs" / name));
   seeds.push_back(Config().to_toml());
   seeds.push_back("a = {b = [1, 2.5e3, 'x', \"\\u00e4\", '''y''', \"\"\"z\"\"\"], c.d = 1979-05-27T07:32:00Z}\n");
   const std::string json = R"({"training": {"steps": 7, "dtype": "bf16"}, "data": {"train": ["a", "\u00e4"]}, "optimizer": {"lr": 1e-4}})";
@@ -76,7 +77,7 @@ TEST(Hostile, TruncatedAndDamagedFiles) {
   for (size_t cut = 0; cut <= json.size(); ++cut) expect_handled(files.write("cut.json", json.substr(0, cut)));
   std::mt19937 random(1);
   const std::string marks = "[]{}=\"'\\.#,\n\t -+_0e\x01\x7f\xff\xc3u";
-  for (int i = 0; i < 6000; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     const bool is_json = i % 4 == 0;
     std::string text = is_json ? json : seeds[random() % seeds.size()];
     for (unsigned k = 1 + random() % 8; k > 0 && !text.empty(); --k) {
