@@ -11,7 +11,7 @@ struct Linear {
   void bind(const ParameterViews& parameters, const std::string& name, bool with_bias);
   // x (N, in), y (N, out) overwritten.
   void forward(ConstView x, View y, const Stream& stream) const;
-  // dx (N, in) overwritten, or empty where nobody needs it.
+  // dx (N, in) overwritten, or empty where nobody needs it; may be x.
   void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
 };
 

@@ -14,13 +14,13 @@ class Mlp {
   void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
 
  private:
+  void activate(const Stream& stream) const;
   std::string name_;
-  bool gelu_ = true, tanh_form_ = true, training_ = true;
+  bool gelu_ = true, tanh_form_ = true;
   Linear up_, down_;
-  int hidden_id_ = -1, active_id_ = -1, dactive_id_ = -1;
+  int hidden_id_ = -1, active_id_ = -1;
   View hidden_;   // (N, F), or (N, 2 F) with SwiGLU: before the activation
-  View active_;   // (N, F): after it
-  View dactive_;  // (N, F)
+  View active_;   // (N, F): after it; shared by all layers, backward makes it again from hidden_
 };
 
 }  // namespace tw
