@@ -51,9 +51,10 @@ TEST_F(StoredState, WeightsAloneStartARunOfTheirOwn) {
   EXPECT_EQ(other.tokens_done(), 0);
   other.step();
   other.load(Checkpoint::open(folder_), false);
-  for (const TensorSlice& s : other.slices())
-    if (s.slot != "weight")
-      for (int64_t i = 0; i < s.data.count(); ++i) ASSERT_EQ(s.data.as<float>()[i], 0) << s.name << " " << s.slot;
+  for (const TensorSlice& s : other.slices()) {
+    if (s.slot == "weight") continue;
+    for (int64_t i = 0; i < s.data.count(); ++i) ASSERT_EQ(s.data.as<float>()[i], 0) << s.name << " " << s.slot;
+  }
 }
 
 TEST_F(StoredState, OtherModelsDataAndBatchesAreNamed) {
