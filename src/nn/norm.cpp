@@ -13,7 +13,7 @@ void Norm::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& mode
   // is kept: names that end alike share.
   const std::string stream = name.find("mlp_norm") != std::string::npos ? "s_even" : "s_odd";
   s_id_ = plan_activation(plan, sizes, name + ".", stream, {N, C}, sizes.dtype);
-  y_id_ = plan_activation(plan, sizes, name + ".", "y", {N, C}, sizes.dtype);
+  y_id_ = plan.add_shared("scratch", "normalised", name + ".y", {N, C}, sizes.dtype);
   if (layer_norm_) mean_id_ = plan_activation(plan, sizes, name + ".", "mean", {N}, DType::fp32);
   rstd_id_ = plan_activation(plan, sizes, name + ".", "rstd", {N}, DType::fp32);
 }
@@ -32,6 +32,10 @@ void Norm::forward(ConstView x, ConstView branch, const Stream& stream) {
   norm_forward({.x = x, .residual = branch, .sum = add ? s_ : View{}, .gamma = weight_.value, .beta = bias_.value,
                 .y = y_, .mean = mean_, .rstd = rstd_, .eps = eps_},
                stream);
+}
+
+void Norm::repeat(const Stream& stream) {
+  norm_forward({.x = s_, .gamma = weight_.value, .beta = bias_.value, .y = y_, .mean = mean_, .rstd = rstd_, .eps = eps_}, stream);
 }
 
 void Norm::backward(ConstView dy, View dresidual, bool first, const Stream& stream) const {

@@ -11,12 +11,14 @@ class Norm {
 
   // s := x (+ branch), y := norm(s). x, branch (N, C); branch may be empty, then s is x itself.
   void forward(ConstView x, ConstView branch, const Stream& stream);
+  // y() once more, the same bits: all norms share its memory, and backward wants it again.
+  void repeat(const Stream& stream);
   // dresidual := dresidual + gradient of s through the norm. dy, dresidual (N, C). With first = true
   // dresidual is overwritten.
   void backward(ConstView dy, View dresidual, bool first, const Stream& stream) const;
 
   View s() const { return s_; }    // (N, C), the residual stream here
-  View y() const { return y_; }    // (N, C)
+  View y() const { return y_; }    // (N, C), until the next norm's forward or repeat
 
  private:
   std::string name_;

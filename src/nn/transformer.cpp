@@ -134,8 +134,10 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
   if (ready) ready(final_offset_);
   for (size_t i = blocks_.size(); i-- > 0;) {
     Block& b = blocks_[i];
+    b.mlp_norm.repeat(stream);
     b.mlp.backward(b.mlp_norm.y(), dstream_, dbranch_, stream);
     b.mlp_norm.backward(dbranch_, dstream_, false, stream);
+    b.attention_norm.repeat(stream);
     b.attention.backward(b.attention_norm.y(), dstream_, dbranch_, stream);
     b.attention_norm.backward(dbranch_, dstream_, false, stream);
     if (ready) ready(layer_offset_[i]);
