@@ -16,7 +16,6 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBlock = size_t(1) << 20;
 constexpr std::array<std::pair<Encoding, const char*>, 6> kNames = {{{Encoding::utf8, "UTF-8"},
                                                                      {Encoding::utf8_bom, "UTF-8 with BOM"},
                                                                      {Encoding::utf8_repaired, "UTF-8 with errors"},
@@ -108,12 +107,12 @@ uint32_t windows_1252(unsigned char byte) noexcept {
   return byte >= 0x80 && byte < 0xA0 ? kWindows1252[size_t(byte - 0x80)] : byte;
 }
 
-ByteReport inspect_bytes(const fs::path& path) {
+ByteReport inspect_bytes(const fs::path& path, size_t block) {
   const FileDescriptor fd = open_regular(path);
   ByteReport report;
   Sha256 sum;
   Counter count;
-  std::string buffer(kBlock, '\0'), head;
+  std::string buffer(std::max<size_t>(block, 16), '\0'), head;
   size_t kept = 0;  // bytes of a cut character
   for (;;) {
     const size_t n = read_block(fd.get(), buffer.data() + kept, buffer.size() - kept, path);
@@ -151,15 +150,16 @@ ByteReport inspect_bytes(const fs::path& path) {
   return report;
 }
 
-TextReader::TextReader(const fs::path& path, Encoding encoding) : path_(path), encoding_(encoding), fd_(open_regular(path)) {}
+TextReader::TextReader(const fs::path& path, Encoding encoding, size_t block)
+    : path_(path), encoding_(encoding), block_(std::max<size_t>(block, 16)), fd_(open_regular(path)) {}
 
 bool TextReader::next(std::string& text) {
   text.clear();
   while (text.empty() && !end_) {
     const bool start = at_ == 0;
     const size_t have = raw_.size();
-    raw_.resize(have + kBlock);
-    const size_t n = read_block(fd_.get(), raw_.data() + have, kBlock, path_);
+    raw_.resize(have + block_);
+    const size_t n = read_block(fd_.get(), raw_.data() + have, block_, path_);
     raw_.resize(have + n);
     sum_.update(raw_.data() + have, n);
     at_ += int64_t(n);

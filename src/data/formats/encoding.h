@@ -16,6 +16,9 @@ enum class Encoding { utf8, utf8_bom, utf8_repaired, utf16le, utf16be, latin1 };
 const char* name_of(Encoding encoding) noexcept;  // "UTF-8", "UTF-8 with BOM", …
 std::optional<Encoding> encoding_of(std::string_view name) noexcept;
 
+// Bytes read at a time; tests take fewer.
+inline constexpr size_t kTextBlock = size_t(1) << 20;
+
 using TextSink = std::function<void(std::string_view)>;
 
 // What the bytes of a file are.
@@ -30,13 +33,13 @@ struct ByteReport {
 // characters mean a binary file. Then valid UTF-8 is UTF-8; at least ten characters of several bytes for each invalid
 // byte is UTF-8 with damage, whose invalid bytes become U+FFFD; all else is Latin-1, read as Windows-1252 like
 // browsers do. Error(no_input) where it cannot be read.
-ByteReport inspect_bytes(const std::filesystem::path& path);
+ByteReport inspect_bytes(const std::filesystem::path& path, size_t block = kTextBlock);
 
 // The text of a file.
 class TextReader {
  public:
   // Error(no_input).
-  TextReader(const std::filesystem::path& path, Encoding encoding);
+  TextReader(const std::filesystem::path& path, Encoding encoding, size_t block = kTextBlock);
   // The next piece as valid UTF-8, whole characters; false at the end. Error(io).
   bool next(std::string& text);
   Encoding encoding() const noexcept { return encoding_; }
@@ -46,6 +49,7 @@ class TextReader {
  private:
   std::filesystem::path path_;
   Encoding encoding_;
+  size_t block_;
   FileDescriptor fd_;
   Sha256 sum_;
   int64_t at_ = 0;
