@@ -37,6 +37,11 @@ class Settings {
   template <class T>
   T get_or(const char* key, T fallback) const {
     if (!has(key)) return fallback;
+    if constexpr (std::is_same_v<T, int64_t>) {
+      const auto whole = whole_number(json_.at(key), 0, int64_t(1) << 40);
+      TW_CHECK(whole, data, "{}: \"{}\" = {} is no whole number of a model", file_, key, json_.at(key).dump().substr(0, 100));
+      return *whole;
+    }
     try {
       return json_.at(key).get<T>();
     } catch (const json::exception& e) {

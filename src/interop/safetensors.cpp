@@ -55,7 +55,12 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     e.name = name;
     try {
       value.at("dtype").get_to(e.dtype);
-      value.at("shape").get_to(e.shape);
+      TW_CHECK(value.at("shape").is_array(), data, "{}: tensor \"{}\" has an impossible shape", file, name);
+      for (const auto& d : value.at("shape")) {
+        const auto extent = whole_number(d);
+        TW_CHECK(extent, data, "{}: tensor \"{}\" has an impossible shape", file, name);
+        e.shape.push_back(*extent);
+      }
       const auto& offsets = value.at("data_offsets");
       TW_CHECK(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
                data, "{}: tensor \"{}\" has no valid data_offsets", file, name);

@@ -9,6 +9,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/json_guard.h"
 #include "src/core/log.h"
 
 namespace tw {
@@ -56,11 +57,9 @@ double real_of(const Json& json, const char* key) {
 }
 
 int64_t count_of(const Json& json, const char* key) {
-  const Json& value = json.at(key);
-  if (!value.is_number_integer() || (value.is_number_unsigned() && value.get<uint64_t>() > uint64_t(1) << 62) ||
-      value.get<int64_t>() < 0)
-    throw std::invalid_argument(std::string(key) + " is no count");
-  return value.get<int64_t>();
+  const auto count = whole_number(json.at(key));  // sums of many of them fit
+  if (!count) throw std::invalid_argument(std::string(key) + " is no count");
+  return *count;
 }
 
 PhaseTotals totals_of(const Json& json) {

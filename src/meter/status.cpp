@@ -9,6 +9,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/json_guard.h"
 
 namespace tw {
 namespace {
@@ -83,14 +84,19 @@ std::optional<RunStatus> read_status(const std::filesystem::path& folder) {
     for (const RunState candidate : kStates)
       if (name_of(candidate) == state) s.state = candidate, known = true;
     TW_CHECK(known, data, "{}: state \"{}\" is not known", path.string(), state);
-    s.exit_code = json.at("exit_code").is_null() ? 0 : json.at("exit_code").get<int>();
+    const auto whole = [&](const char* key, int64_t high) {
+      const auto n = whole_number(json.at(key), 0, high);
+      TW_CHECK(n, data, "{} is damaged: \"{}\" is no whole number", path.string(), key);
+      return *n;
+    };
+    s.exit_code = json.at("exit_code").is_null() ? 0 : int(whole("exit_code", 255));
     s.reason = json.at("reason");
     s.command = json.at("command");
-    s.step = json.at("step");
-    s.steps = json.at("steps");
-    s.ranks = json.at("ranks");
+    s.step = whole("step", int64_t(1) << 53);
+    s.steps = whole("steps", int64_t(1) << 53);
+    s.ranks = int(whole("ranks", 1 << 20));
     s.host = json.at("host");
-    s.pid = json.at("pid");
+    s.pid = whole("pid", INT32_MAX);
     s.started = unix_time_of(json.at("started"), path);
     s.updated = unix_time_of(json.at("updated"), path);
     s.version = json.at("version");

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/core/error.h"
+#include "src/core/json_guard.h"
 
 namespace tw {
 
@@ -68,7 +69,13 @@ ModelConfig model_config_from_json(const nlohmann::json& json) {
   ModelConfig m;
   const auto read = [&](const char* key, auto& value) {
     try {
-      json.at(key).get_to(value);
+      if constexpr (std::is_same_v<decltype(value), int64_t&>) {
+        const auto whole = whole_number(json.at(key));
+        TW_CHECK(whole, data, "the model description is damaged at \"{}\": no whole number of a model", key);
+        value = *whole;
+      } else {
+        json.at(key).get_to(value);
+      }
     } catch (const nlohmann::json::exception& e) {
       TW_FAIL(data, "the model description is damaged at \"{}\": {}", key, e.what());
     }

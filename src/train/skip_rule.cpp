@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/core/error.h"
+#include "src/core/json_guard.h"
 
 namespace tw {
 namespace {
@@ -49,7 +50,9 @@ void SkipRule::from_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     json.at("losses").get_to(losses_);
     json.at("norms").get_to(norms_);
-    json.at("consecutive").get_to(consecutive_);
+    const auto consecutive = whole_number(json.at("consecutive"), 0, 1 << 30);
+    TW_CHECK(consecutive, data, "the trainer's state in the checkpoint is damaged: \"consecutive\" is no whole number");
+    consecutive_ = int(*consecutive);
   } catch (const nlohmann::json::exception& e) {
     TW_FAIL(data, "the trainer's state in the checkpoint is damaged: {}", e.what());
   }

@@ -86,9 +86,13 @@ StoredState stored_state(const CheckpointInfo& info, const std::string& where) {
   StoredState state;
   try {
     const nlohmann::json json = parse_stored(info.trainer_json, where);
-    json.at("updates").get_to(state.updates);
-    json.at("skipped").get_to(state.skipped);
-    json.at("global_batch_size").get_to(state.global_batch_size);
+    const auto whole = [&](const char* key) {
+      const auto n = whole_number(json.at(key));
+      TW_CHECK(n, data, "{}: the trainer's state is damaged: \"{}\" is no whole number", where, key);
+      return *n;
+    };
+    state.updates = whole("updates"), state.skipped = whole("skipped");
+    state.global_batch_size = whole("global_batch_size");
     state.skip_rule = json.at("skip_rule").dump();
   } catch (const nlohmann::json::exception& e) {
     TW_FAIL(data, "{}: the trainer's state is damaged: {}", where, e.what());
