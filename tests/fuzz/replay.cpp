@@ -1,0 +1,50 @@
+// fuzz_replay TARGET FOLDER: gives the target every file of the folder. It ends as the target does.
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "src/core/file.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace tw::fuzz {
+namespace {
+
+std::map<std::string, Target>& targets() {
+  static std::map<std::string, Target> all;
+  return all;
+}
+
+int replay(const std::string& name, const std::filesystem::path& folder) {
+  const auto target = targets().find(name);
+  if (target == targets().end()) {
+    std::fprintf(stderr, "no target %s\n", name.c_str());
+    return 1;
+  }
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  for (const auto& file : files) {
+    std::printf("%s\n", file.filename().c_str());  // the last line names the one that fails
+    std::fflush(stdout);
+    // On the heap and as long as the file: what reads past its end is seen by a sanitizer.
+    const std::string content = read_file(file);
+    const std::vector<char> bytes(content.begin(), content.end());
+    run(target->second, {bytes.data(), bytes.size()});
+  }
+  std::printf("%zu inputs\n", files.size());
+  return files.empty();
+}
+
+}  // namespace
+
+Registration::Registration(const char* name, Target target) { targets().emplace(name, target); }
+
+}  // namespace tw::fuzz
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "fuzz_replay TARGET FOLDER\n");
+    return 1;
+  }
+  return tw::fuzz::replay(argv[1], argv[2]);
+}

@@ -1,0 +1,16 @@
+#include <vector>
+
+#include "src/interop/safetensors.h"
+#include "tests/fuzz/fuzz.h"
+
+TW_FUZZ_TARGET(safetensors) {
+  static const Folder folder;
+  const SafetensorsFile file(folder.write("model.safetensors", input));
+  std::vector<float> values(64);
+  for (const auto& entry : file.entries()) {
+    expect(file.find(entry.name) != nullptr, "entries are found by name");
+    const int64_t n = std::min<int64_t>(entry.count(), 64);
+    file.read(entry, 0, n, values.data());
+    file.read(entry, entry.count() - n, n, values.data());
+  }
+}
