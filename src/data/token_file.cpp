@@ -111,12 +111,13 @@ void TokenFile::open_hdf5() {
            path_.string(), kTokensName);
   const std::string format = h5::read_text(file, path_, kFormatName);
   const int64_t version = h5::read_int(file, path_, kVersionName);
-  TW_CHECK(format == kFormat && version == kVersion, data,
-           "{} is a \"{:.40}\" of version {}; this program reads \"{}\" of version {}", path_.string(), format, version,
+  TW_CHECK(format == kFormat && version >= 1 && version <= kVersion, data,
+           "{} is a \"{:.40}\" of version {}; this program reads \"{}\" up to version {}", path_.string(), format, version,
            kFormat, kVersion);
   vocab_ = h5::read_int(file, path_, kVocabName);
   source_bytes_ = h5::read_int(file, path_, kSourceBytesName);
   tokenizer_hash_ = h5::read_text(file, path_, kTokenizerName);
+  const int64_t eod = version == 1 ? -1 : h5::read_int(file, path_, kEodName);
   checksum_ = h5::read_text(file, path_, kSumName);
   const std::string index_sum = h5::read_text(file, path_, kIndexSumName);
 
@@ -126,6 +127,9 @@ void TokenFile::open_hdf5() {
   TW_CHECK(size_ > 0, data, "{} holds no tokens", path_.string());
   TW_CHECK(vocab_ >= 1 && vocab_ <= (bits_ == 16 ? 65536 : int64_t(1) << 31) && source_bytes_ >= 0, data,
            "{} is damaged: vocab_size {} and source_bytes {} cannot be", path_.string(), vocab_, source_bytes_);
+  TW_CHECK(eod >= -1 && eod < vocab_, data, "{} is damaged: its end-of-document token {} is not below {}", path_.string(), eod,
+           vocab_);
+  eod_ = int32_t(eod);
   TW_CHECK(tokens.offset % tokens.element_bytes == 0, data, "{}: \"{}\" starts at the odd byte {}", path_.string(),
            kTokensName, tokens.offset);
 

@@ -34,6 +34,7 @@ class TokenFile {
   }
   int bits() const noexcept { return bits_; }            // 16 or 32
   int64_t vocab_size() const noexcept { return vocab_; } // 0 = unknown (raw file)
+  int32_t eod() const noexcept { return eod_; }          // id behind each document; -1 = none, or unknown (raw file)
   int64_t source_bytes() const noexcept { return source_bytes_; }  // text bytes behind the tokens; 0 = unknown
   const std::string& tokenizer_hash() const noexcept { return tokenizer_hash_; }
   // XXH3-64 of the tokens' bytes, hex. Of a raw file above 256 MiB: "sampled-" and the sum of 4096 pieces of it.
@@ -52,6 +53,7 @@ class TokenFile {
   const unsigned char* tokens_ = nullptr;
   int64_t size_ = 0, vocab_ = 0, source_bytes_ = 0;
   int bits_ = 16;
+  int32_t eod_ = -1;
   std::string tokenizer_hash_, checksum_;
   std::vector<Document> documents_;
 };
@@ -60,8 +62,9 @@ class TokenFile {
 // disk at once, so memory grows with the documents (their index) and not with the tokens.
 class TokenFileWriter {
  public:
-  // u16 where vocab_size fits, else u32. Error(cannot_create).
-  TokenFileWriter(const std::filesystem::path& path, int64_t vocab_size, std::string tokenizer_hash);
+  // u16 where vocab_size fits, else u32. eod: the id behind each document, which the caller writes; -1 = none. Equal
+  // calls give equal bytes. Error(cannot_create).
+  TokenFileWriter(const std::filesystem::path& path, int64_t vocab_size, std::string tokenizer_hash, int32_t eod = -1);
   ~TokenFileWriter();  // removes the unfinished file
   // A whole document. first_token and tokens are filled in here. Error(io) where the disk is full, Error(bug) where an
   // id is not below vocab_size.

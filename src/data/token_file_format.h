@@ -4,7 +4,7 @@
 namespace tw {
 
 inline constexpr const char* kFormat = "tokenwerk token file";
-inline constexpr int kVersion = 1;
+inline constexpr int kVersion = 2;  // 1 has no kEodName
 
 // Attributes of the file.
 inline constexpr const char* kFormatName = "format";
@@ -12,6 +12,7 @@ inline constexpr const char* kVersionName = "version";
 inline constexpr const char* kTokenizerName = "tokenizer";
 inline constexpr const char* kVocabName = "vocab_size";
 inline constexpr const char* kSourceBytesName = "source_bytes";
+inline constexpr const char* kEodName = "eod";
 inline constexpr const char* kSumName = "tokens_xxh3";
 inline constexpr const char* kIndexSumName = "documents_xxh3";
 

@@ -54,6 +54,7 @@ void copy_bytes(int from, int to, int64_t begin, int64_t end, const fs::path& fr
 struct TokenFileWriter::State {
   fs::path path, temporary, layout;  // layout: the empty file HDF5 makes
   int64_t vocab = 0, width = 2, offset = 0, tokens = 0, source_bytes = 0;
+  int32_t eod = -1;
   std::string tokenizer;
   FileDescriptor fd;
   Xxh3 sum;
@@ -114,6 +115,7 @@ void TokenFileWriter::State::write_index(h5::File& file) {
   h5::write_int(file, kVersionName, kVersion);
   h5::write_text(file, kTokenizerName, tokenizer);
   h5::write_int(file, kVocabName, vocab);
+  h5::write_int(file, kEodName, eod);
   h5::write_int(file, kSourceBytesName, source_bytes);
   h5::write_text(file, kSumName, hex(sum.value()));
   h5::write_text(file, kIndexSumName, hex(index_sum.value()));
@@ -153,14 +155,16 @@ void TokenFileWriter::State::finish() {
   fsync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
-TokenFileWriter::TokenFileWriter(const fs::path& path, int64_t vocab_size, std::string tokenizer_hash)
+TokenFileWriter::TokenFileWriter(const fs::path& path, int64_t vocab_size, std::string tokenizer_hash, int32_t eod)
     : state_(std::make_unique<State>()) {
   TW_CHECK(vocab_size >= 1 && vocab_size <= int64_t(1) << 31, bug, "{}: a vocabulary of {} tokens", path.string(), vocab_size);
+  TW_CHECK(eod >= -1 && eod < vocab_size, bug, "{}: end-of-document token {} of {}", path.string(), eod, vocab_size);
   State& s = *state_;
   s.path = path;
   s.temporary = path.string() + ".tmp." + std::to_string(::getpid());
   s.layout = s.temporary.string() + ".layout";
   s.vocab = vocab_size;
+  s.eod = eod;
   s.width = vocab_size <= 65536 ? 2 : 4;
   s.tokenizer = std::move(tokenizer_hash);
   s.fd = open_to_write(s.temporary);

@@ -207,7 +207,7 @@ void Tokenizing::keep(Split split, const SplitTokens& earlier) {
   try {
     const auto file = TokenFile::open(path);
     if (file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
-        file->tokenizer_hash() != tokenizer_->hash() || int64_t(file->documents().size()) != earlier.documents)
+        file->tokenizer_hash() != tokenizer_->hash() || file->eod() != eod_ || int64_t(file->documents().size()) != earlier.documents)
       return;
   } catch (const Error&) {
     return;
@@ -226,7 +226,7 @@ void Tokenizing::encode_split(Split split) {
   if (files.empty()) return;
   const double start = now_seconds();
   SplitTokens& out = result_.splits[size_t(split)];
-  TokenFileWriter writer(path, tokenizer_->vocab_size(), tokenizer_->hash());
+  TokenFileWriter writer(path, tokenizer_->vocab_size(), tokenizer_->hash(), eod_);
   std::vector<std::vector<int32_t>> ids(kGroupFiles);
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
        {.part = [&](size_t slot, std::string_view text) { tokenizer_->encode(text, {}, ids[slot]); },

@@ -147,6 +147,7 @@ File create_to_write(const fs::path& path, int64_t alignment) {
   // Links and attributes in the object header itself, where they have checksums and need no heap.
   check(H5Pset_link_phase_change(make.get(), 64, 0), "compact links");
   check(H5Pset_attr_phase_change(make.get(), 64, 0), "compact attributes");
+  check(H5Pset_obj_track_times(make.get(), false), "no times: equal content is equal bytes");
   const hid_t file = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, make.get(), access.get());
   TW_CHECK(file >= 0, cannot_create, "cannot create {}: {}", path.string(), last_message());
   return File(file);
@@ -157,6 +158,7 @@ int64_t lay_out_contiguous(const File& file, const char* name, hid_t type, const
   check(H5Pset_layout(create.get(), H5D_CONTIGUOUS), "contiguous layout");
   check(H5Pset_alloc_time(create.get(), H5D_ALLOC_TIME_EARLY), "early allocation");
   check(H5Pset_fill_time(create.get(), H5D_FILL_TIME_NEVER), "no fill");
+  check(H5Pset_obj_track_times(create.get(), false), "no times");
   const std::vector<hsize_t> dims(shape.begin(), shape.end());
   const Dataspace space(check(H5Screate_simple(int(dims.size()), dims.data(), nullptr), name));
   const Dataset dataset(

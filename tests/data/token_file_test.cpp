@@ -2,6 +2,9 @@
 #include "src/data/token_file.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <ctime>
 
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -32,7 +35,7 @@ class TokenFiles : public testing::TestWithParam<int64_t> {
  protected:
   // Three documents; one comes in parts and one is empty but for its end.
   void write(const fs::path& path, int64_t vocab) const {
-    TokenFileWriter writer(path, vocab, "hash of a tokenizer");
+    TokenFileWriter writer(path, vocab, "hash of a tokenizer", 3);
     writer.add(document("a.txt", 12), {0, 1, 2, int32_t(vocab - 1)});
     writer.append({5, 6});
     writer.append({7});
@@ -51,6 +54,7 @@ TEST_P(TokenFiles, GiveBackTokensAndWhereTheyComeFrom) {
   EXPECT_EQ(file->bits(), vocab <= 65536 ? 16 : 32);
   EXPECT_EQ(file->vocab_size(), vocab);
   EXPECT_EQ(file->source_bytes(), 22);
+  EXPECT_EQ(file->eod(), 3);
   EXPECT_EQ(file->tokenizer_hash(), "hash of a tokenizer");
   EXPECT_EQ(file->checksum().size(), 16u);
   std::vector<int32_t> ids;
@@ -131,6 +135,7 @@ TEST(TokenFile, AWriterThatDidNotFinishLeavesNothing) {
     writer.add(document("a", 1), {1, 2, 3});
   }
   EXPECT_TRUE(fs::is_empty(folder.path()));
+  EXPECT_EQ(code_of([&] { TokenFileWriter(folder / "t.h5", 10, "h", 10); }), ExitCode::bug) << "no such token";
   TokenFileWriter empty(folder / "t.h5", 10, "h");
   EXPECT_EQ(code_of([&] { empty.finish(); }), ExitCode::data);
   TokenFileWriter writer(folder / "t.h5", 10, "h");
@@ -138,6 +143,19 @@ TEST(TokenFile, AWriterThatDidNotFinishLeavesNothing) {
   EXPECT_EQ(code_of([&] { writer.append({1}); }), ExitCode::bug) << "after a failure it takes no more";
   EXPECT_FALSE(fs::exists(folder / "t.h5"));
   EXPECT_EQ(code_of([&] { TokenFileWriter(folder / "no/such/t.h5", 10, "h"); }), ExitCode::cannot_create);
+}
+
+// HDF5 would keep times, in seconds.
+TEST(TokenFile, EqualContentIsEqualBytes) {
+  const ScratchFolder folder;
+  for (const char* name : {"a.h5", "b.h5"}) {
+    TokenFileWriter writer(folder / name, 10, "h", 9);
+    writer.add(document("a", 1), {1, 2, 9});
+    writer.finish();
+    const time_t made = ::time(nullptr);
+    while (name[0] == 'a' && ::time(nullptr) == made) ::usleep(10000);
+  }
+  EXPECT_EQ(read_file(folder / "a.h5"), read_file(folder / "b.h5"));
 }
 
 TEST(TokenFile, RawFilesAreTakenAsTheyAre) {
@@ -152,6 +170,7 @@ TEST(TokenFile, RawFilesAreTakenAsTheyAre) {
   ASSERT_EQ(wide->size(), 2);
   EXPECT_EQ((*wide)[1], 0x1FFFF);
   EXPECT_EQ(wide->vocab_size(), 0);
+  EXPECT_EQ(wide->eod(), -1);
   ASSERT_EQ(wide->documents().size(), 1u);
   EXPECT_EQ(wide->documents()[0].tokens, 2);
   EXPECT_NE(narrow->checksum(), wide->checksum());
