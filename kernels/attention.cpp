@@ -17,6 +17,10 @@ int64_t check_heads(const char* op, const ConstView& qkv, int64_t heads, int64_t
   return D;
 }
 
+void check_starts(const char* op, const ConstView& starts, int64_t B, int64_t T) {
+  if (starts) check_view(op, "starts", starts, {B, T}, DType::i32);
+}
+
 }  // namespace
 
 void attention_forward(const AttentionForward& op, const Stream& stream) {
@@ -24,6 +28,7 @@ void attention_forward(const AttentionForward& op, const Stream& stream) {
   const int64_t B = op.qkv.dim(0), T = op.qkv.dim(1);
   check_view("attention_forward", "out", op.out, {B, T, op.heads, D}, op.qkv.dtype);
   check_view("attention_forward", "lse", op.lse, {B, op.heads, T}, DType::fp32);
+  check_starts("attention_forward", op.starts, B, T);
   if (B == 0 || T == 0) return;
   TW_DISPATCH(attention_forward, op, stream);
 }
@@ -35,6 +40,7 @@ void attention_backward(const AttentionBackward& op, const Stream& stream) {
   check_view("attention_backward", "dout", op.dout, {B, T, op.heads, D}, op.qkv.dtype);
   check_view("attention_backward", "lse", op.lse, {B, op.heads, T}, DType::fp32);
   check_view("attention_backward", "dqkv", op.dqkv, op.qkv.shape, op.qkv.dtype);
+  check_starts("attention_backward", op.starts, B, T);
   if (B == 0 || T == 0) return;
   TW_DISPATCH(attention_backward, op, stream);
 }

@@ -2,6 +2,8 @@
 //   o[b,t,h,:] = sum_{u<=t} softmax_u(scale q.k) v,  kv head of h = h / (H / KV)
 // Forward in blocks with a running maximum and sum; backward recomputes the probabilities from
 // lse. Dao 2023, arXiv:2307.08691 sections 3.1-3.2. Softmax in fp32.
+// A row may hold several documents, one behind the other: each is then attended on its own, as if it were alone, and
+// costs what it would cost alone.
 // Bits do not depend on the number of threads: an item is one (b, kv head), its blocks in order.
 #pragma once
 #include "src/core/tensor.h"
@@ -10,6 +12,7 @@ namespace tw {
 
 struct AttentionForward {
   ConstView qkv;         // (B, T, H + 2 KV, D), fp32 or bf16: q heads, then k heads, then v heads
+  ConstView starts;      // (B, T) i32: where the document of each position begins in its row; empty = one document a row
   View out;              // (B, T, H, D), qkv's dtype, overwritten
   View lse;              // (B, H, T) fp32, overwritten: log-sum-exp of the scaled scores
   int64_t heads = 0, kv_heads = 0;
@@ -19,6 +22,7 @@ void attention_forward(const AttentionForward& op, const Stream& stream);
 
 struct AttentionBackward {
   ConstView qkv;         // (B, T, H + 2 KV, D)
+  ConstView starts;      // as in forward
   ConstView out, dout;   // (B, T, H, D)
   ConstView lse;         // (B, H, T) fp32
   View dqkv;             // (B, T, H + 2 KV, D), overwritten

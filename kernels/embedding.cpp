@@ -3,6 +3,13 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+void check_starts(const char* op, const ConstView& starts, int64_t B, int64_t T) {
+  if (starts) check_view(op, "starts", starts, {B, T}, DType::i32);
+}
+
+}  // namespace
 
 void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
   const char* name = "embedding_forward";
@@ -18,6 +25,8 @@ void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
     TW_CHECK(op.first_position >= 0 && op.first_position + T <= op.positions.dim(0), bug,
              "[{}] positions {} to {} of {}", name, op.first_position, op.first_position + T, op.positions.dim(0));
   }
+  check_starts(name, op.starts, B, T);
+  TW_CHECK(!op.starts || op.first_position == 0, bug, "[{}] documents that begin at position {}", name, op.first_position);
   TW_DISPATCH(embedding_forward, op, stream);
 }
 
@@ -29,6 +38,7 @@ void embedding_backward(const EmbeddingBackward& op, const Stream& stream) {
   check_dtype(name, "dx", op.dx, {DType::fp32, DType::bf16});
   const int64_t B = op.ids.dim(0), T = op.ids.dim(1), C = op.dtokens.dim(1);
   check_view(name, "dx", op.dx, {B, T, C}, op.dx.dtype);
+  check_starts(name, op.starts, B, T);
   check_view(name, "dtokens", op.dtokens, op.dtokens.shape, DType::fp32);
   if (op.dpositions) {
     check_rank(name, "dpositions", op.dpositions, 2);

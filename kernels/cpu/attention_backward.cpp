@@ -6,6 +6,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/cpu/attention_blocks.h"
+#include "kernels/cpu/documents.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
@@ -75,8 +76,8 @@ void backward(const AttentionBackward& op, const Stream& stream) {
                 KV = op.kv_heads;
   const int64_t group = H / KV, stride = (H + 2 * KV) * D, Dp = round_up(D, kLanes);
   const int64_t blocks = (length + kBlock - 1) / kBlock;
-  // An item is one (b, kv head) with every `parts`-th key block; with several parts each has its
-  // own dq, and these are added in order afterwards.
+  // An item is one (b, kv head) with every `parts`-th key block, counted through the documents; with
+  // several parts each has its own dq, and these are added in order afterwards.
   const int64_t parts = std::clamp<int64_t>((16 + B * KV - 1) / (B * KV), 1, blocks);
   const T *qkv = op.qkv.as<T>(), *out = op.out.as<T>(), *dout = op.dout.as<T>();
   const float* all_lse = op.lse.as<float>();
@@ -93,42 +94,50 @@ void backward(const AttentionBackward& op, const Stream& stream) {
                       length, D, Dp);
     const T *row = qkv + b * length * stride, *k = row + (H + kv) * D, *v = k + KV * D;
     T *drow = dqkv + b * length * stride, *dk = drow + (H + kv) * D, *dv = dk + KV * D;
-    const int64_t first = part * kBlock;  // queries before it see none of this part's keys
+    const int32_t* starts = op.starts ? op.starts.as<int32_t>() + b * length : nullptr;
     for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
       const int64_t o = (b * length * H + h) * D;
       const float* lse = all_lse + (b * H + h) * length;
-      load_rows(w.q + first * Dp, Dp, row + first * stride + h * D, stride, length - first, D);
-      load_rows(w.dout + first * Dp, Dp, dout + o + first * H * D, H * D, length - first, D);
-      for (int64_t t = first; t < length; ++t) {
-        float dot = 0;
-        const T* y = out + o + t * H * D;
-        int64_t d = 0;
-        Vf lanes = {};
-        for (; d + kLanes <= D; d += kLanes) lanes += load(w.dout + t * Dp + d) * load(y + d);
-        for (; d < D; ++d) dot += w.dout[t * Dp + d] * float(y[d]);
-        w.delta[t] = dot + sum(lanes);
-      }
       std::fill_n(w.dq, head_floats, 0.0f);
-      for (int64_t block = part; block < blocks; block += parts) {
-        const int64_t u = block * kBlock, n = std::min(kBlock, length - u);
-        load_rows(w.k, Dp, k + u * stride, stride, n, D);
-        load_transposed(w.kt, kBlock, k + u * stride, stride, n, D);
-        load_transposed(w.vt, kBlock, v + u * stride, stride, n, D);
-        if (h == kv * group) {
-          std::fill_n(w.dk + u * Dp, n * Dp, 0.0f);
-          std::fill_n(w.dv + u * Dp, n * Dp, 0.0f);
+      int64_t counted = 0;  // blocks of the documents before
+      for_documents(starts, length, [&](int64_t begin, int64_t end) {
+        const int64_t before = counted % parts, count = (end - begin + kBlock - 1) / kBlock;
+        counted += count;
+        // Queries before the first key of this part see none of its keys.
+        const int64_t first = begin + (part + parts - before) % parts * kBlock;
+        if (first >= end) return;
+        load_rows(w.q + first * Dp, Dp, row + first * stride + h * D, stride, end - first, D);
+        load_rows(w.dout + first * Dp, Dp, dout + o + first * H * D, H * D, end - first, D);
+        for (int64_t t = first; t < end; ++t) {
+          float dot = 0;
+          const T* y = out + o + t * H * D;
+          int64_t d = 0;
+          Vf lanes = {};
+          for (; d + kLanes <= D; d += kLanes) lanes += load(w.dout + t * Dp + d) * load(y + d);
+          for (; d < D; ++d) dot += w.dout[t * Dp + d] * float(y[d]);
+          w.delta[t] = dot + sum(lanes);
         }
-        backward_pair<Causal::columns, Causal::k_end, Causal::k_begin>(w, u, u, n, n, D, Dp,
-                                                                       op.scale, lse);
-        for (int64_t t = u + kBlock; t < length; t += kBlock) {
-          backward_pair<Causal::none, Causal::none, Causal::none>(
-              w, t, u, std::min(kBlock, length - t), n, D, Dp, op.scale, lse);
+        for (int64_t u = first; u < end; u += parts * kBlock) {
+          const int64_t n = std::min(kBlock, end - u);
+          load_rows(w.k, Dp, k + u * stride, stride, n, D);
+          load_transposed(w.kt, kBlock, k + u * stride, stride, n, D);
+          load_transposed(w.vt, kBlock, v + u * stride, stride, n, D);
+          if (h == kv * group) {
+            std::fill_n(w.dk + u * Dp, n * Dp, 0.0f);
+            std::fill_n(w.dv + u * Dp, n * Dp, 0.0f);
+          }
+          backward_pair<Causal::columns, Causal::k_end, Causal::k_begin>(w, u, u, n, n, D, Dp,
+                                                                         op.scale, lse);
+          for (int64_t t = u + kBlock; t < end; t += kBlock) {
+            backward_pair<Causal::none, Causal::none, Causal::none>(
+                w, t, u, std::min(kBlock, end - t), n, D, Dp, op.scale, lse);
+          }
+          if (h == (kv + 1) * group - 1) {
+            store_rows(dk + u * stride, stride, w.dk + u * Dp, Dp, n, D);
+            store_rows(dv + u * stride, stride, w.dv + u * Dp, Dp, n, D);
+          }
         }
-        if (h == (kv + 1) * group - 1) {
-          store_rows(dk + u * stride, stride, w.dk + u * Dp, Dp, n, D);
-          store_rows(dv + u * stride, stride, w.dv + u * Dp, Dp, n, D);
-        }
-      }
+      });
       if (parts == 1) {
         store_rows(drow + h * D, stride, w.dq, Dp, length, D);
       } else {

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/cpu/documents.h"
 #include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
@@ -15,10 +16,15 @@ void check_ids(const ConstView& ids, int64_t vocab) {
              n / length, id[n], vocab);
 }
 
+void check_starts(const ConstView& starts) {
+  for (int64_t b = 0; starts && b < starts.dim(0); ++b)
+    for_documents(starts.as<int32_t>() + b * starts.dim(1), starts.dim(1), [](int64_t, int64_t) {});
+}
+
 template <class T>
 void forward(const EmbeddingForward& op, const Stream& stream) {
   const int64_t N = op.ids.count(), length = op.ids.dim(1), C = op.tokens.dim(1), first = op.first_position;
-  const int32_t* ids = op.ids.as<int32_t>();
+  const int32_t *ids = op.ids.as<int32_t>(), *starts = op.starts ? op.starts.as<int32_t>() : nullptr;
   const T *tokens = op.tokens.as<T>(), *positions = op.positions ? op.positions.as<T>() : nullptr;
   T* x = op.x.as<T>();
   parallel_blocks(stream, N, 64, [=](int64_t begin, int64_t end, int) {
@@ -29,7 +35,7 @@ void forward(const EmbeddingForward& op, const Stream& stream) {
         std::memcpy(static_cast<void*>(to), token, size_t(C) * sizeof(T));
         continue;
       }
-      const T* position = positions + (first + n % length) * C;
+      const T* position = positions + (first + n % length - (starts ? starts[n] : 0)) * C;
       for_vectors(C, [=](int64_t c, auto part) TW_STEP { put(to + c, part, get(token + c, part) + get(position + c, part)); });
     }
   });
@@ -44,7 +50,7 @@ TW_INLINE void add_row(float* to, const T* from, int64_t C) {
 
 template <class T>
 void backward(const EmbeddingBackward& op, const Stream& stream) {
-  const int64_t N = op.ids.count(), length = op.ids.dim(1), B = op.ids.dim(0), C = op.dtokens.dim(1);
+  const int64_t N = op.ids.count(), length = op.ids.dim(1), C = op.dtokens.dim(1);
   const int32_t* ids = op.ids.as<int32_t>();
   const T* dx = op.dx.as<T>();
   float* dtokens = op.dtokens.as<float>();
@@ -64,9 +70,13 @@ void backward(const EmbeddingBackward& op, const Stream& stream) {
   });
   if (!op.dpositions) return;
   float* dpositions = op.dpositions.as<float>();
-  parallel_blocks(stream, length, 8, [=](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t)
-      for (int64_t b = 0; b < B; ++b) add_row(dpositions + t * C, dx + (b * length + t) * C, C);
+  const int32_t* starts = op.starts ? op.starts.as<int32_t>() : nullptr;
+  // An item is some columns: every position gets its rows in order, wherever documents begin.
+  parallel_blocks(stream, C, 64, [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = 0; n < N; ++n) {
+      const int64_t position = n % length - (starts ? starts[n] : 0);
+      add_row(dpositions + position * C + begin, dx + n * C + begin, end - begin);
+    }
   });
 }
 
@@ -74,10 +84,12 @@ void backward(const EmbeddingBackward& op, const Stream& stream) {
 
 void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
   check_ids(op.ids, op.tokens.dim(0));
+  check_starts(op.starts);
   op.tokens.dtype == DType::bf16 ? forward<bf16>(op, stream) : forward<float>(op, stream);
 }
 void embedding_backward(const EmbeddingBackward& op, const Stream& stream) {
   check_ids(op.ids, op.dtokens.dim(0));
+  check_starts(op.starts);
   op.dx.dtype == DType::bf16 ? backward<bf16>(op, stream) : backward<float>(op, stream);
 }
 

@@ -11,10 +11,25 @@ namespace {
 struct Case {
   int64_t B, T, H, KV, D;
   DType dtype = DType::fp32;
+  int64_t document = 0;  // their longest; 0 = one a row
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << "B" << c.B << " T" << c.T << " H" << c.H << " KV" << c.KV << " D" << c.D << " "
-             << name_of(c.dtype);
+             << name_of(c.dtype) << " documents " << c.document;
+}
+
+// Where the document of each position begins: lengths 1 to c.document, each row its own.
+Tensor made_up_starts(const Case& c) {
+  Tensor starts({c.B, c.T}, DType::i32);
+  const Rng rng{3, RngStream::test, uint32_t(c.T), uint32_t(c.document)};
+  for (int64_t b = 0; b < c.B; ++b) {
+    int32_t begin = 0;
+    for (int64_t t = 0, next = 0; t < c.T; ++t) {
+      if (t == next) begin = int32_t(t), next = t + 1 + rng.bits(uint64_t(b * c.T + t)) % uint64_t(c.document);
+      starts.as<int32_t>()[b * c.T + t] = begin;
+    }
+  }
+  return starts;
 }
 
 bool same_bits(const Tensor& x, const Tensor& y) {
@@ -30,7 +45,8 @@ struct Heads {
   int64_t B, T, U, H, KV, D, past;
   std::vector<double> q, k, v;  // (B, H, T, D), (B, KV, U, D)
 };
-Truth attend(const Heads& s, double scale, const std::vector<double>* dout) {
+// starts: of the documents, (B, T).
+Truth attend(const Heads& s, double scale, const std::vector<double>* dout, const int32_t* starts = nullptr) {
   Truth r;
   r.out.assign(size_t(s.B * s.T * s.H * s.D), 0);
   r.lse.assign(size_t(s.B * s.H * s.T), 0);
@@ -39,20 +55,20 @@ Truth attend(const Heads& s, double scale, const std::vector<double>* dout) {
     for (int64_t h = 0; h < s.H; ++h) {
       const int64_t kv = h / (s.H / s.KV);
       for (int64_t t = 0; t < s.T; ++t) {
-        const int64_t seen = s.past + t + 1;
+        const int64_t seen = s.past + t + 1, first = starts ? starts[b * s.T + t] : 0;
         const double* q = &s.q[size_t(((b * s.H + h) * s.T + t) * s.D)];
         const size_t keys = size_t((b * s.KV + kv) * s.U * s.D),
                      o = size_t(((b * s.T + t) * s.H + h) * s.D);
         std::vector<double> p(static_cast<size_t>(seen));
         double largest = -1e300, total = 0;
-        for (int64_t u = 0; u < seen; ++u) {
+        for (int64_t u = first; u < seen; ++u) {
           double dot = 0;
           for (int64_t d = 0; d < s.D; ++d) dot += q[d] * s.k[keys + size_t(u * s.D + d)];
           p[size_t(u)] = dot * scale;
           largest = std::max(largest, p[size_t(u)]);
         }
-        for (double& x : p) total += x = std::exp(x - largest);
-        for (double& x : p) x /= total;
+        for (size_t u = size_t(first); u < p.size(); ++u) total += p[u] = std::exp(p[u] - largest);
+        for (double& x : p) x /= total;  // 0 before the document
         r.lse[size_t((b * s.H + h) * s.T + t)] = largest + std::log(total);
         for (int64_t u = 0; u < seen; ++u) {
           for (int64_t d = 0; d < s.D; ++d)
@@ -113,7 +129,9 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
   const Shape packed_shape{c.B, c.T, c.H + 2 * c.KV, c.D}, out_shape{c.B, c.T, c.H, c.D};
   const Tensor qkv = normal(packed_shape, c.dtype, 1, 1.5f), dout = normal(out_shape, c.dtype, 2);
   const std::vector<double> gradient = values(dout);
-  const Truth want = attend(unpack(c, values(qkv)), double(scale), &gradient);
+  const Tensor documents = c.document ? made_up_starts(c) : Tensor();
+  const ConstView starts = c.document ? documents.view() : ConstView();
+  const Truth want = attend(unpack(c, values(qkv)), double(scale), &gradient, starts ? starts.as<int32_t>() : nullptr);
 
   Tensor out1, lse1, dqkv1;
   for (int threads : {1, 2, 3}) {
@@ -122,6 +140,7 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
     Tensor out = poisoned(out_shape, c.dtype), lse = poisoned({c.B, c.H, c.T}, DType::fp32);
     Tensor dqkv = poisoned(packed_shape, c.dtype);
     attention_forward({.qkv = qkv.view(),
+                       .starts = starts,
                        .out = out.view(),
                        .lse = lse.view(),
                        .heads = c.H,
@@ -129,6 +148,7 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
                        .scale = scale},
                       stream);
     attention_backward({.qkv = qkv.view(),
+                        .starts = starts,
                         .out = out.view(),
                         .dout = dout.view(),
                         .lse = lse.view(),
@@ -220,13 +240,19 @@ INSTANTIATE_TEST_SUITE_P(
                                      Case{1, 1, 8, 2, 64}, Case{3, 2, 4, 4, 7},
                                      Case{1, 513, 1, 1, 20}, Case{1, 130, 4, 2, 64, DType::bf16},
                                      Case{2, 33, 3, 3, 9, DType::bf16},
-                                     Case{1, 1, 4, 1, 80, DType::bf16}),
+                                     Case{1, 1, 4, 1, 80, DType::bf16},
+                                     Case{1, 1, 1, 1, 8, DType::fp32, 1},
+                                     Case{2, 70, 2, 1, 16, DType::fp32, 1},
+                                     Case{2, 300, 4, 2, 16, DType::fp32, 20},
+                                     Case{1, 513, 2, 2, 20, DType::fp32, 200},
+                                     Case{3, 129, 2, 1, 64, DType::bf16, 90}),
                      testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4)),
     [](const auto& info) {
       const Case& c = std::get<0>(info.param);
       return "B" + std::to_string(c.B) + "T" + std::to_string(c.T) + "H" + std::to_string(c.H) +
              "KV" + std::to_string(c.KV) + "D" + std::to_string(c.D) +
-             std::string(name_of(c.dtype)) + "V" + std::to_string(int(std::get<1>(info.param)));
+             std::string(name_of(c.dtype)) + (c.document ? "Documents" + std::to_string(c.document) : "") + "V" +
+             std::to_string(int(std::get<1>(info.param)));
     });
 
 TEST(AttentionScores, HugeScoresStayFinite) {
@@ -246,6 +272,57 @@ TEST(AttentionScores, HugeScoresStayFinite) {
   expect_near(values(lse), want.lse, 0, 1e-6, "lse");
   expect_near(values(out), want.out, 1e-1, 1e-4,
               "out");  // scores of 1e4 carry an fp32 error of 1e-3
+}
+
+// The same output bits as alone, and a NaN in one document stays there.
+TEST(AttentionDocuments, EachIsAsIfAlone) {
+  const int64_t D = 24, H = 2, lengths[] = {70, 1, 130, 5}, T = 206;
+  Tensor qkv = normal({1, T, H + 2, D}, DType::fp32, 9), dout = normal({1, T, H, D}, DType::fp32, 10);
+  Tensor starts({1, T}, DType::i32), out({1, T, H, D}, DType::fp32), lse({1, H, T}, DType::fp32),
+      dqkv({1, T, H + 2, D}, DType::fp32);
+  for (int64_t d = 0, t = 0; d < 4; ++d)
+    for (int64_t i = 0, begin = t; i < lengths[d]; ++i) starts.as<int32_t>()[t++] = int32_t(begin);
+  std::fill_n(qkv.as<float>() + 70 * (H + 2) * D, (H + 2) * D, std::numeric_limits<float>::quiet_NaN());  // the second
+  ThreadTeam team(2);
+  const auto run = [&](ConstView in, ConstView grad, ConstView s, Tensor& o, Tensor& l, Tensor& g) {
+    attention_forward({.qkv = in, .starts = s, .out = o.view(), .lse = l.view(), .heads = H, .kv_heads = 1, .scale = 0.2f},
+                      Stream(team));
+    attention_backward({.qkv = in, .starts = s, .out = o.view(), .dout = grad, .lse = l.view(), .dqkv = g.view(), .heads = H,
+                        .kv_heads = 1, .scale = 0.2f},
+                       Stream(team));
+  };
+  run(qkv.view(), dout.view(), starts.view(), out, lse, dqkv);
+  int64_t begin = 0;
+  for (const int64_t n : lengths) {
+    Tensor o({1, n, H, D}, DType::fp32), l({1, H, n}, DType::fp32), g({1, n, H + 2, D}, DType::fp32);
+    const auto rows = [&](const Tensor& x, int64_t width) {
+      return x.view().flat(begin * width, (begin + n) * width);
+    };
+    run(rows(qkv, (H + 2) * D).reshape({1, n, H + 2, D}), rows(dout, H * D).reshape({1, n, H, D}), {}, o, l, g);
+    const ConstView out_rows = rows(out, H * D), dqkv_rows = rows(dqkv, (H + 2) * D);
+    EXPECT_EQ(std::memcmp(out_rows.data, o.view().data, o.view().bytes()), 0) << "from " << begin;
+    EXPECT_EQ(std::isnan(out_rows.as<float>()[0]), n == 1);
+    if (n != 1) {
+      // Key blocks are dealt to parts that each sum into a dq of their own, so this is within rounding.
+      expect_near(values(dqkv_rows), values(g), 1e-5, 1e-5, "dqkv");
+    }
+    begin += n;
+  }
+}
+
+TEST(AttentionDocuments, WrongStartsAreRefused) {
+  Tensor qkv({1, 4, 3, 8}, DType::fp32), out({1, 4, 1, 8}, DType::fp32), lse({1, 1, 4}, DType::fp32);
+  ThreadTeam team(1);
+  const auto forward = [&](const std::vector<double>& starts, Shape shape) {
+    const Tensor s = from_values(shape, DType::i32, starts);
+    attention_forward({.qkv = qkv.view(), .starts = s.view(), .out = out.view(), .lse = lse.view(), .heads = 1, .kv_heads = 1,
+                       .scale = 1},
+                      Stream(team));
+  };
+  forward({0, 0, 2, 2}, {1, 4});
+  expect_refused([&] { forward({0, 0, 2, 2}, {4, 1}); }, "starts: want (1, 4) i32");
+  for (const auto& starts : {std::vector<double>{1, 1, 1, 1}, {0, 0, 1, 1}, {0, 1, 0, 0}, {0, 0, 7, 7}, {0, -1, -1, -1}})
+    expect_refused([&] { forward(starts, {1, 4}); }, "the document of position");
 }
 
 TEST(AttentionScores, NaNIsNotHidden) {

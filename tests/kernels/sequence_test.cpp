@@ -61,6 +61,43 @@ TEST_P(Sequence, EmbeddingGradientsAreSumsOverTokens) {
     }
 }
 
+TEST_P(Sequence, PositionsBeginAgainWhereDocumentsDo) {
+  for (const Table& t : kTables) {
+    const Tensor ids = some_ids(t), tokens = normal({t.V, t.C}, dtype(), 1), positions = normal({t.T, t.C}, dtype(), 2),
+                 dx = normal({t.B, t.T, t.C}, dtype(), 3), dtokens = normal({t.V, t.C}, DType::fp32, 4),
+                 dpositions = normal({t.T, t.C}, DType::fp32, 5);
+    Tensor starts({t.B, t.T}, DType::i32);
+    std::vector<double> want, want_positions = values(dpositions), token = values(tokens), position = values(positions),
+                              d = values(dx);
+    for (int64_t n = 0, start = 0; n < t.B * t.T; ++n) {
+      if (n % t.T == 0 || n % 7 == 3 || n % 11 == 4) start = n % t.T;
+      starts.as<int32_t>()[n] = int32_t(start);
+      for (int64_t c = 0; c < t.C; ++c) {
+        const size_t p = size_t((n % t.T - start) * t.C + c);
+        want.push_back(token[size_t(ids.as<int32_t>()[n] * t.C + c)] + position[p]);
+        want_positions[p] += d[size_t(n * t.C + c)];
+      }
+    }
+    const auto got = on_threads({{{t.B, t.T, t.C}, dtype()}, {dtokens.shape(), DType::fp32, &dtokens},
+                                 {dpositions.shape(), DType::fp32, &dpositions}},
+                                [&](const Stream& s, const std::vector<View>& out) {
+      embedding_forward({.ids = ids.view(), .tokens = tokens.view(), .positions = positions.view(), .starts = starts.view(),
+                         .x = out[0]}, s);
+      embedding_backward({.ids = ids.view(), .starts = starts.view(), .dx = dx.view(), .dtokens = out[1],
+                          .dpositions = out[2]}, s);
+    });
+    expect_near(got[0], want, 0, 1e-7 + rounding(), "x");
+    expect_near(got[2], want_positions, 1e-5, 1e-6, "dpositions");
+    starts.as<int32_t>()[0] = 1;
+    ThreadTeam team(1);
+    Tensor x({t.B, t.T, t.C}, dtype());
+    expect_refused([&] {
+      embedding_forward({.ids = ids.view(), .tokens = tokens.view(), .positions = positions.view(), .starts = starts.view(),
+                         .x = x.view()}, Stream(team));
+    }, "the document of position 0");
+  }
+}
+
 TEST_P(Sequence, RopeRotatesQueriesAndKeysOnly) {
   struct Case { int64_t B, T, H, KV, D; };
   for (const Case& c : {Case{1, 1, 1, 1, 2}, Case{2, 5, 3, 1, 6}, Case{1, 19, 4, 2, 32}, Case{2, 9, 2, 2, 70}}) {
