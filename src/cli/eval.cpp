@@ -62,7 +62,8 @@ nlohmann::json to_json(const EvaluatedSplit& s) {
           {"ngram_order", kNgramOrder}};
 }
 
-void evaluate_files(const ModelAtWork& m, std::vector<EvaluatedSplit>& splits, Communicator& world, const Stream& stream) {
+void evaluate_files(const ModelAtWork& m, std::vector<EvaluatedSplit>& splits, const Config& config, Communicator& world,
+                    const Stream& stream) {
   const int64_t T = std::min<int64_t>(m.model.max_position_embeddings, kTokensAtOnce);
   const PassSizes sizes{.batch = std::max<int64_t>(1, kTokensAtOnce / T), .seq_len = T, .dtype = m.weights.dtype(), .training = false};
   ArenaPlan plan;
@@ -71,7 +72,8 @@ void evaluate_files(const ModelAtWork& m, std::vector<EvaluatedSplit>& splits, C
   const Arena arena(plan, stream.device());
   transformer.bind(arena, m.table, m.weights.view(), View{});
   for (EvaluatedSplit& s : splits) {
-    s.evaluation = evaluate(transformer, *s.file, 0, arena.view(losses_id), world, stream);
+    s.evaluation = evaluate(transformer, *s.file, 0, arena.view(losses_id), world, stream,
+                            resolve_packing(config, m.model.type, {&s.file, 1}));
     s.bits_per_byte = s.evaluation.bits_per_byte(m.model.vocab_size, s.file->size());
   }
 }
@@ -134,6 +136,8 @@ void evaluate_step(Job& job) {
   // The same checkpoint on the same tokens gives the same numbers.
   std::string key = m.origin + " " + std::string(name_of(m.weights.dtype()));
   for (const EvaluatedSplit& s : splits) key += " " + s.file->checksum();
+  for (const char* setting : {"data.reset_attention_mask", "data.reset_position_ids"})
+    if (job.config.get<bool>(setting)) key += std::string(" ") + setting;
   std::string earlier;
   if (job.leader() && fs::exists(job.run.evaluation())) {
     const auto json = nlohmann::json::parse(read_file(job.run.evaluation(), 1 << 24), nullptr, false);
@@ -144,7 +148,7 @@ void evaluate_step(Job& job) {
     if (job.leader()) log_info("evaluation is up to date");
     return;
   }
-  evaluate_files(m, splits, job.world, job.stream);
+  evaluate_files(m, splits, job.config, job.world, job.stream);
   int64_t tokens = 0;
   for (const EvaluatedSplit& s : splits) tokens += s.evaluation.tokens;
   timer.stop(tokens);
@@ -224,7 +228,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::vector<EvaluatedSplit> splits;
   for (const std::string& file : data)
     splits.push_back({fs::path(file).filename().string(), TokenFile::open(file, config.get<int>("data.raw_bits")), {}});
-  evaluate_files(m, splits, world, stream);
+  evaluate_files(m, splits, config, world, stream);
   if (world.rank() != 0) return ExitCode::ok;
   if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, !json);
   if (json) {

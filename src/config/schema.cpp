@@ -36,6 +36,10 @@ constexpr ConfigKey kKeys[] = {
     {"data.raw_bits", integer, "0", 0, 32, "", "Token files without header hold little-endian ids of 16 or 32 bits; 0 = told by the name (.u16, .u32, else our HDF5 format)."},
     {"data.sample_stride", integer, "0", 0, kHuge, "", "Tokens from one sample's start to the next; 0 = training.seq_len."},
     {"data.shuffle", boolean, "true", 0, 0, "", "Each epoch in its own order; false = the order of the files."},
+    {"data.reset_attention_mask", boolean, "false", 0, 0, "", "Attention stays within a document; evaluation follows."},
+    {"data.reset_position_ids", boolean, "false", 0, 0, "", "Learned positions (gpt2) begin again at each document; evaluation follows."},
+    {"data.eod_mask_loss", boolean, "false", 0, 0, "", "The first token of a document, which no text before it tells, is not trained on; evaluation counts it."},
+    {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},
 

@@ -28,25 +28,25 @@ void Attention::bind(const Arena& arena, const ParameterViews& parameters, Const
   if (sizes_.training) dqkv_ = arena.view(dqkv_id_), dmixed_ = arena.view(dmixed_id_);
 }
 
-void Attention::forward(ConstView x, View y, const Stream& stream) const {
+void Attention::forward(ConstView x, ConstView starts, View y, const Stream& stream) const {
   const int64_t B = sizes_.batch, T = sizes_.seq_len, H = model_.num_attention_heads, KV = model_.num_key_value_heads,
                 D = model_.head_dim;
   qkv_.forward(x, qkv_act_, stream);
   const View packed = qkv_act_.reshape({B, T, H + 2 * KV, D});
   if (cos_) rope({.qkv = packed, .cos = cos_, .sin = sin_, .heads = H, .kv_heads = KV}, stream);
-  attention_forward({.qkv = packed, .out = mixed_.reshape({B, T, H, D}), .lse = lse_, .heads = H, .kv_heads = KV,
-                     .scale = float(1 / std::sqrt(double(D)))},
+  attention_forward({.qkv = packed, .starts = starts, .out = mixed_.reshape({B, T, H, D}), .lse = lse_, .heads = H,
+                     .kv_heads = KV, .scale = float(1 / std::sqrt(double(D)))},
                     stream);
   out_.forward(mixed_, y, stream);
 }
 
-void Attention::backward(ConstView x, ConstView dy, View dx, const Stream& stream) const {
+void Attention::backward(ConstView x, ConstView starts, ConstView dy, View dx, const Stream& stream) const {
   const int64_t B = sizes_.batch, T = sizes_.seq_len, H = model_.num_attention_heads, KV = model_.num_key_value_heads,
                 D = model_.head_dim;
   out_.backward(mixed_, dy, dmixed_, stream);
   const View dpacked = dqkv_.reshape({B, T, H + 2 * KV, D});
-  attention_backward({.qkv = qkv_act_.reshape({B, T, H + 2 * KV, D}), .out = mixed_.reshape({B, T, H, D}),
-                      .dout = dmixed_.reshape({B, T, H, D}), .lse = lse_, .dqkv = dpacked, .heads = H, .kv_heads = KV,
+  attention_backward({.qkv = qkv_act_.reshape({B, T, H + 2 * KV, D}), .starts = starts,
+                      .out = mixed_.reshape({B, T, H, D}), .dout = dmixed_.reshape({B, T, H, D}), .lse = lse_, .dqkv = dpacked, .heads = H, .kv_heads = KV,
                       .scale = float(1 / std::sqrt(double(D)))},
                      stream);
   if (cos_)

@@ -10,9 +10,10 @@ class Attention {
   // cos, sin: (T, D/2) fp32, or empty for learned positions.
   void bind(const Arena& arena, const ParameterViews& parameters, ConstView cos, ConstView sin);
 
-  void forward(ConstView x, View y, const Stream& stream) const;  // x, y (N, C)
-  // dy (N, C) is read, dx (N, C) overwritten; dx may be dy. x is forward's input.
-  void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
+  // x, y (N, C); starts (B, T) i32: where documents begin in their rows (kernels/attention.h), or empty.
+  void forward(ConstView x, ConstView starts, View y, const Stream& stream) const;
+  // dy (N, C) is read, dx (N, C) overwritten; dx may be dy. x and starts are forward's.
+  void backward(ConstView x, ConstView starts, ConstView dy, View dx, const Stream& stream) const;
 
  private:
   std::string name_;

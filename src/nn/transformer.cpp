@@ -87,13 +87,13 @@ void Transformer::use_gradients(View gradients) {
 void Transformer::forward(ConstView ids, const Stream& stream) {
   View s = blocks_[0].attention_norm.s();
   embedding_forward({.ids = ids, .tokens = tokens_.value, .positions = positions_.value,
-                     .x = s.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size})},
+                     .starts = positions_.value ? position_starts_ : ConstView{}, .x = s.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size})},
                     stream);
   ConstView branch;
   for (Block& b : blocks_) {
     b.attention_norm.forward(s, branch, stream);
     s = b.attention_norm.s();
-    b.attention.forward(b.attention_norm.y(), branch_, stream);
+    b.attention.forward(b.attention_norm.y(), attention_starts_, branch_, stream);
     b.mlp_norm.forward(s, branch_, stream);
     s = b.mlp_norm.s();
     b.mlp.forward(b.mlp_norm.y(), branch_, stream);
@@ -138,11 +138,11 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
     b.mlp.backward(b.mlp_norm.y(), dstream_, dbranch_, stream);
     b.mlp_norm.backward(dbranch_, dstream_, false, stream);
     b.attention_norm.repeat(stream);
-    b.attention.backward(b.attention_norm.y(), dstream_, dbranch_, stream);
+    b.attention.backward(b.attention_norm.y(), attention_starts_, dstream_, dbranch_, stream);
     b.attention_norm.backward(dbranch_, dstream_, false, stream);
     if (ready) ready(layer_offset_[i]);
   }
-  embedding_backward({.ids = ids, .dx = dstream_.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size}),
+  embedding_backward({.ids = ids, .starts = positions_.value ? position_starts_ : ConstView{}, .dx = dstream_.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size}),
                       .dtokens = tokens_.gradient, .dpositions = positions_.gradient},
                      stream);
   if (ready) ready(0);

@@ -25,6 +25,12 @@ class Transformer {
   // Adds to another flat array from now on: the exact sum keeps several.
   void use_gradients(View gradients);
 
+  // Where documents begin in the rows of the passes from now on, (B, T) i32 on the device (kernels/attention.h): for
+  // attention, and for learned positions. Empty = a row is one document, as at first.
+  void use_document_starts(ConstView attention, ConstView positions) {
+    attention_starts_ = attention, position_starts_ = positions;
+  }
+
   // Called in backward when all gradients of the flat array from `offset` on are final.
   using GradientsReady = std::function<void(int64_t offset)>;
 
@@ -50,7 +56,7 @@ class Transformer {
   PassSizes sizes_;
   const Arena* arena_ = nullptr;
   const ParameterTable* table_ = nullptr;
-  ConstView weights_;
+  ConstView weights_, attention_starts_, position_starts_;
   int64_t chunk_ = 0;  // rows of logits computed at a time
   std::vector<Block> blocks_;
   Norm final_norm_;

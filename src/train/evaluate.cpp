@@ -20,14 +20,17 @@ double Evaluation::bits_per_byte(int64_t vocab_size, int64_t file_tokens) const 
 }
 
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
-                    const Stream& stream) {
+                    const Stream& stream, const Packing& packing) {
   const double start = now_seconds();
   const int64_t B = model.sizes().batch, T = model.sizes().seq_len;
   TW_CHECK(file.size() >= 2, data, "{} holds {} tokens: too few to evaluate on", file.path().string(), file.size());
   const int64_t all = (file.size() - 2) / T + 1;
   const int64_t windows = max_windows > 0 ? std::min(max_windows, all) : all;
   Tensor ids({B, T}, DType::i32), targets({B, T}, DType::i32), sums({windows}, DType::fp64), counts({windows}, DType::i64);
+  Tensor starts(packing.needs_starts() ? Shape{B, T} : Shape{0, 0}, DType::i32);
   int32_t *x = ids.as<int32_t>(), *y = targets.as<int32_t>();
+  model.use_document_starts(packing.reset_attention_mask ? starts.view() : ConstView{},
+                            packing.reset_position_ids ? starts.view() : ConstView{});
   const int32_t vocab = int32_t(model.model().vocab_size);
   for (int64_t first = comm.rank() * B; first < windows; first += comm.size() * B) {
     for (int64_t b = 0; b < B; ++b) {
@@ -43,6 +46,7 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
         scored += inside;
       }
       if (first + b < windows) counts.as<int64_t>()[first + b] = scored;
+      if (packing.needs_starts()) document_starts(x + b * T, T, packing.eod, starts.as<int32_t>() + b * T);
     }
     model.losses(ids.view(), targets.view(), losses, stream);
     const float* loss = losses.as<float>();
@@ -52,6 +56,7 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
       sums.as<double>()[first + b] = sum;
     }
   }
+  model.use_document_starts({}, {});  // the memory ends here
   // Every window is non-zero on one rank only: the library's order of addition cannot change a bit.
   comm.all_reduce(sums.view(), ReduceOp::sum, stream);
   comm.all_reduce(counts.view(), ReduceOp::sum, stream);

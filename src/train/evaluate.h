@@ -1,6 +1,7 @@
 // Loss on held-out tokens, the same number on any count of ranks.
 #pragma once
 #include "comm/communicator.h"
+#include "src/data/packing.h"
 #include "src/data/token_file.h"
 #include "src/nn/transformer.h"
 
@@ -21,8 +22,9 @@ struct Evaluation {
 
 // Scores token i of `file` given the tokens before it in its window of seq_len (window w starts at token w T; every
 // token but the file's first is scored once). max_windows = 0: the whole file. Collective over comm: window w is
-// done by rank w / batch mod size. losses: (B T) fp32 scratch on the device.
+// done by rank w / batch mod size. losses: (B T) fp32 scratch on the device. packing: as in training, but for its
+// eod_mask_loss: every token counts here.
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
-                    const Stream& stream);
+                    const Stream& stream, const Packing& packing = {});
 
 }  // namespace tw

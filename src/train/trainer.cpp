@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "kernels/loss.h"
 #include "src/core/clock.h"
 #include "src/core/fault.h"
 #include "src/core/json_guard.h"
@@ -48,12 +49,14 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
   ids_id_ = plan_.add("batch", "ids", {B, T}, DType::i32);
   targets_id_ = plan_.add("batch", "targets", {B, T}, DType::i32);
   losses_id_ = plan_.add("batch", "losses", {B * T}, DType::fp32);
-  statistics_id_ = plan_.add("batch", "statistics", {comm.size(), (layout_.buckets() + 1) * per_rank}, DType::fp64);
+  statistics_id_ = plan_.add("batch", "statistics", {comm.size(), (layout_.buckets() + 2) * per_rank}, DType::fp64);
+  if (o.packing.needs_starts()) starts_id_ = plan_.add("batch", "starts", {B, T}, DType::i32);
   arena_ = Arena(plan_, stream.device());
   optimizer_.bind(arena_);
   sync_.bind(arena_);
   ids_ = arena_.view(ids_id_), targets_ = arena_.view(targets_id_), losses_ = arena_.view(losses_id_);
   statistics_ = arena_.view(statistics_id_);
+  if (starts_id_ >= 0) starts_ = arena_.view(starts_id_);
   model_.bind(arena_, table_, optimizer_.weights(), sync_.sums());
 }
 
@@ -143,17 +146,25 @@ void Trainer::describe(CheckpointInfo& info) const {
                           .dump();
 }
 
-// One virtual rank's micro-batches; the sum of its losses.
-double Trainer::run_leaf(int leaf, View gradients) {
+// One virtual rank's micro-batches.
+Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
+  const Packing& packing = options_.packing;
   const int64_t B = options_.micro_batch_size, T = options_.seq_len, accumulation = options_.accumulation();
   const int64_t virtual_rank = comm_.rank() * layout_.virtual_per_rank() + leaf;
   const bool last_leaf = leaf == sync_.leaves() - 1;
   model_.use_gradients(gradients);
-  double sum = 0;
+  model_.use_document_starts(packing.reset_attention_mask ? starts_ : View{}, packing.reset_position_ids ? starts_ : View{});
+  LeafSums sums;
   for (int64_t a = 0; a < accumulation; ++a) {
     const int64_t first = step_ * options_.global_batch_size + (virtual_rank * accumulation + a) * B;
-    for (int64_t b = 0; b < B; ++b)
-      batches_->sample(first + b, ids_.as<int32_t>() + b * T, targets_.as<int32_t>() + b * T);
+    for (int64_t b = 0; b < B; ++b) {
+      int32_t *x = ids_.as<int32_t>() + b * T, *y = targets_.as<int32_t>() + b * T;
+      batches_->sample(first + b, x, y);
+      if (starts_) document_starts(x, T, packing.eod, starts_.as<int32_t>() + b * T);
+      for (int64_t t = 0; packing.eod_mask_loss && t < T; ++t)
+        if (x[t] == packing.eod) y[t] = kIgnoredTarget;
+      sums.tokens += double(T - std::count(y, y + T, kIgnoredTarget));
+    }
     fault_point("train.forward");
     Transformer::GradientsReady ready;
     if (last_leaf && a == accumulation - 1)
@@ -163,18 +174,19 @@ double Trainer::run_leaf(int leaf, View gradients) {
       };
     model_.forward_backward(ids_, targets_, losses_, ready, stream_);
     const float* losses = losses_.as<float>();
-    for (int64_t i = 0; i < B * T; ++i) sum += double(losses[i]);
+    for (int64_t i = 0; i < B * T; ++i) sums.losses += double(losses[i]);
   }
-  return sum;
+  return sums;
 }
 
 StepResult Trainer::step() {
   const double start = now_seconds(), waited = sync_.waited_seconds();
   const int per_rank = layout_.virtual_per_rank(), buckets = layout_.buckets();
-  const View mine = statistics_.rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 1, per_rank});
-  double* losses = mine.as<double>() + buckets * per_rank;
+  const View mine = statistics_.rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 2, per_rank});
+  double *losses = mine.as<double>() + buckets * per_rank, *scored = losses + per_rank;
   for (int leaf = 0; leaf < sync_.leaves(); ++leaf) {
-    losses[leaf] = run_leaf(leaf, sync_.begin_leaf(leaf, stream_));
+    const LeafSums sums = run_leaf(leaf, sync_.begin_leaf(leaf, stream_));
+    losses[leaf] = sums.losses, scored[leaf] = sums.tokens;
     if (leaf + 1 < sync_.leaves()) sync_.end_leaf(leaf, stream_);
   }
   sync_.finish(stream_);
@@ -184,13 +196,15 @@ StepResult Trainer::step() {
   optimizer_.sums_of_squares(sync_.sums(), mine.rows(0, buckets), stream_);
   comm_.all_gather(mine, statistics_, stream_);
   const double* all = statistics_.as<double>();
-  const int64_t row = int64_t(buckets + 1) * per_rank;
-  double squares = 0, loss_sum = 0;
+  const int64_t row = int64_t(buckets + 2) * per_rank;
+  double squares = 0, loss_sum = 0, tokens = 0;
   for (int b = 0; b < buckets; ++b)
     for (int v = 0; v < layout_.virtual_ranks(); ++v) squares += all[v / per_rank * row + b * per_rank + v % per_rank];
-  for (int v = 0; v < layout_.virtual_ranks(); ++v) loss_sum += all[v / per_rank * row + buckets * per_rank + v % per_rank];
-
-  const double tokens = double(options_.global_batch_size) * double(options_.seq_len);
+  for (int v = 0; v < layout_.virtual_ranks(); ++v) {
+    const double* of = all + v / per_rank * row + buckets * per_rank + v % per_rank;
+    loss_sum += of[0], tokens += of[per_rank];
+  }
+  tokens = std::max(tokens, 1.0);  // all may be masked
   StepResult r;
   r.loss = float(loss_sum / tokens);
   r.grad_norm = float(std::sqrt(squares) / tokens);
@@ -221,7 +235,7 @@ StepResult Trainer::step() {
 bool Trainer::any_rank(bool wish) { return all_reduce_value(comm_, int64_t(wish), ReduceOp::max) != 0; }
 
 Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
-  return tw::evaluate(model_, file, max_windows, losses_, comm_, stream_);
+  return tw::evaluate(model_, file, max_windows, losses_, comm_, stream_, options_.packing);
 }
 
 Trainer::ExchangeCost Trainer::measure_exchange() {

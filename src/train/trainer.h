@@ -21,6 +21,7 @@ struct TrainerOptions {
   int64_t global_batch_size = 1;   // sequences a step over all ranks
   int virtual_ranks = 1;
   Determinism determinism = Determinism::elastic;
+  Packing packing;
   int64_t bucket_bytes = 4 << 20;
   double max_grad_norm = 1;        // 0 = no clipping
   Schedule schedule;
@@ -78,7 +79,8 @@ class Trainer {
   View weights() const noexcept { return optimizer_.weights(); }
 
  private:
-  double run_leaf(int leaf, View gradients);
+  struct LeafSums { double losses = 0, tokens = 0; };  // of the scored tokens
+  LeafSums run_leaf(int leaf, View gradients);
 
   TrainerOptions options_;
   std::shared_ptr<const Batches> batches_;
@@ -91,10 +93,11 @@ class Trainer {
   ShardedAdamW optimizer_;
   GradSync sync_;
   SkipRule skip_rule_;
-  int ids_id_, targets_id_, losses_id_, statistics_id_;
+  int ids_id_, targets_id_, losses_id_, statistics_id_, starts_id_ = -1;
   Arena arena_;
   View ids_, targets_, losses_;
-  View statistics_;  // (ranks, buckets * V/R + V/R) fp64: squares of gradients, then losses
+  View starts_;      // (B, T) where packing needs them
+  View statistics_;  // (ranks, (buckets + 2) * V/R) fp64: squares of gradients, then losses, then scored tokens
   int64_t step_ = 0, tokens_ = 0, skipped_ = 0;
 };
 

@@ -171,4 +171,25 @@ BatchOptions batch_options(const Config& config, int64_t vocab) {
           .vocab_size = vocab};
 }
 
+Packing resolve_packing(const Config& config, Architecture type, std::span<const std::shared_ptr<const TokenFile>> files) {
+  Packing p{.reset_attention_mask = config.get<bool>("data.reset_attention_mask"),
+            .reset_position_ids = config.get<bool>("data.reset_position_ids"),
+            .eod_mask_loss = config.get<bool>("data.eod_mask_loss")};
+  if (!p.needs_starts() && !p.eod_mask_loss) return p;
+  TW_CHECK(!p.reset_position_ids || p.reset_attention_mask || type == Architecture::gpt2, config,
+           "{}: data.reset_position_ids alone does nothing here: rotary positions are relative. Set data.reset_attention_mask",
+           config.origin("data.reset_position_ids"));
+  p.eod = config.get<int>("data.eod_id");
+  for (const auto& file : files) {
+    if (p.eod < 0) p.eod = file->eod();
+    TW_CHECK(p.eod >= 0, config,
+             "{} does not say which token ends a document, which data.reset_attention_mask, data.reset_position_ids and "
+             "data.eod_mask_loss go by: tokenize with tokenizer.append_eod = true, or set data.eod_id",
+             file->path().string());
+    TW_CHECK(file->eod() < 0 || file->eod() == p.eod, config, "{}: documents end with token {}, elsewhere with {}",
+             file->path().string(), file->eod(), p.eod);
+  }
+  return p;
+}
+
 }  // namespace tw

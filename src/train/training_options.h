@@ -2,6 +2,7 @@
 // the settings with the origin "derived", so that the saved configuration says what was really used.
 #pragma once
 #include <optional>
+#include <span>
 #include <string>
 
 #include "src/config/load.h"
@@ -32,5 +33,9 @@ int64_t resolve_steps(const Config& config, int64_t global_batch_size, int64_t s
 int resolve_threads(const Config& config, int ranks_on_node);
 
 BatchOptions batch_options(const Config& config, int64_t vocab);
+
+// How samples of these files are packed. Error(config) where they do not say which token ends a document, or where
+// positions begin again in a model that has no learned ones.
+Packing resolve_packing(const Config& config, Architecture type, std::span<const std::shared_ptr<const TokenFile>> files);
 
 }  // namespace tw

@@ -117,6 +117,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   }
   const ModelConfig model = resolve_model(config_, vocab_of(train_files_), given);
   TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch);
+  options.packing = resolve_packing(config_, model.type, train_files_);
   batches_ = std::make_shared<Batches>(train_files_, batch_options(config_, model.vocab_size));
   steps_ = resolve_steps(config_, options.global_batch_size, batches_->samples_per_epoch());
   options.schedule.steps = steps_;
