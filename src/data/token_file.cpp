@@ -10,7 +10,7 @@
 #include "src/core/error.h"
 #include "src/core/hash.h"
 #include "src/data/token_file_format.h"
-#include "src/hdf5/h5.h"
+#include "src/hdf5/reader.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -102,27 +102,26 @@ void TokenFile::open_raw() {
 }
 
 void TokenFile::open_hdf5() {
-  const std::lock_guard lock(h5::library_mutex());
-  const h5::Silence silence;
-  const h5::File file = h5::open_to_read(path_);
-  TW_CHECK(h5::has_dataset(file, path_, kTokensName), data,
+  map_ = MappedFile(path_);
+  const h5::Reader file(map_.text(), path_);
+  TW_CHECK(file.has_dataset(kTokensName), data,
            "{} is an HDF5 file, but no token file: it has no dataset \"{}\". Token files are made by `tokenwerk "
            "tokenize`; for a file of plain ids set data.raw_bits",
            path_.string(), kTokensName);
-  const std::string format = h5::read_text(file, path_, kFormatName);
-  const int64_t version = h5::read_int(file, path_, kVersionName);
+  const std::string format = file.read_text(kFormatName);
+  const int64_t version = file.read_int(kVersionName);
   TW_CHECK(format == kFormat && version >= 1 && version <= kVersion, data,
            "{} is a \"{:.40}\" of version {}; this program reads \"{}\" up to version {}", path_.string(), format, version,
            kFormat, kVersion);
-  vocab_ = h5::read_int(file, path_, kVocabName);
-  source_bytes_ = h5::read_int(file, path_, kSourceBytesName);
-  tokenizer_hash_ = h5::read_text(file, path_, kTokenizerName);
-  const int64_t eod = version == 1 ? -1 : h5::read_int(file, path_, kEodName);
-  checksum_ = h5::read_text(file, path_, kSumName);
-  const std::string index_sum = h5::read_text(file, path_, kIndexSumName);
+  vocab_ = file.read_int(kVocabName);
+  source_bytes_ = file.read_int(kSourceBytesName);
+  tokenizer_hash_ = file.read_text(kTokenizerName);
+  const int64_t eod = version == 1 ? -1 : file.read_int(kEodName);
+  checksum_ = file.read_text(kSumName);
+  const std::string index_sum = file.read_text(kIndexSumName);
 
-  const h5::Extent tokens = h5::find_contiguous(file, path_, kTokensName, 1, {H5T_STD_U16LE, H5T_STD_U32LE});
-  bits_ = tokens.element_bytes * 8;
+  const h5::Extent tokens = file.find_contiguous(kTokensName, 1, {h5::Element::u16, h5::Element::u32});
+  bits_ = size_of(tokens.element) * 8;
   size_ = tokens.shape[0];
   TW_CHECK(size_ > 0, data, "{} holds no tokens", path_.string());
   TW_CHECK(vocab_ >= 1 && vocab_ <= (bits_ == 16 ? 65536 : int64_t(1) << 31) && source_bytes_ >= 0, data,
@@ -130,34 +129,28 @@ void TokenFile::open_hdf5() {
   TW_CHECK(eod >= -1 && eod < vocab_, data, "{} is damaged: its end-of-document token {} is not below {}", path_.string(), eod,
            vocab_);
   eod_ = int32_t(eod);
-  TW_CHECK(tokens.offset % tokens.element_bytes == 0, data, "{}: \"{}\" starts at the odd byte {}", path_.string(),
+  TW_CHECK(tokens.offset % size_of(tokens.element) == 0, data, "{}: \"{}\" starts at the odd byte {}", path_.string(),
            kTokensName, tokens.offset);
 
-  map_ = MappedFile(path_);
   Xxh3 sum;
   int64_t count = -1;
-  const auto column = [&](const char* name, int rank, hid_t type, int64_t rows) {
-    const h5::Extent e = h5::find_contiguous(file, path_, name, rank, {type});
+  const auto column = [&](const char* name, int rank, h5::Element element, int64_t rows) {
+    const h5::Extent e = file.find_contiguous(name, rank, {element});
     if (rows >= 0)
       TW_CHECK(e.shape[0] == rows, data, "{} is damaged: \"{}\" has {} rows instead of {}", path_.string(), name,
                e.shape[0], rows);
-    const int64_t bytes = e.elements() * e.element_bytes;
-    // The file may have been cut since it was checked.
-    TW_CHECK(uint64_t(e.offset + bytes) <= map_.size(), data, "{} was cut off while it was opened", path_.string());
     if (rank == 2) TW_CHECK(e.shape[1] == 32, data, "{}: \"{}\" has {} columns instead of 32", path_.string(), name, e.shape[1]);
-    sum.update(map_.data() + e.offset, size_t(bytes));
+    sum.update(map_.data() + e.offset, size_t(e.bytes()));
     return Column{map_.data() + e.offset, e.shape[0]};
   };
-  TW_CHECK(uint64_t(tokens.offset + size_ * tokens.element_bytes) <= map_.size(), data, "{} was cut off while it was opened",
-           path_.string());
   tokens_ = map_.data() + tokens.offset;
-  const Column ends = column(kEndName, 1, H5T_STD_I64LE, -1);
+  const Column ends = column(kEndName, 1, h5::Element::i64, -1);
   count = ends.count;
-  const Column bytes = column(kBytesName, 1, H5T_STD_I64LE, count);
-  const Column sha = column(kShaName, 2, H5T_STD_U8LE, count);
-  const Column path_text = column(kPathName, 1, H5T_STD_U8LE, -1), path_end = column(kPathEndName, 1, H5T_STD_I64LE, count);
-  const Column licence_text = column(kLicenceName, 1, H5T_STD_U8LE, -1),
-               licence_end = column(kLicenceEndName, 1, H5T_STD_I64LE, count);
+  const Column bytes = column(kBytesName, 1, h5::Element::i64, count);
+  const Column sha = column(kShaName, 2, h5::Element::u8, count);
+  const Column path_text = column(kPathName, 1, h5::Element::u8, -1), path_end = column(kPathEndName, 1, h5::Element::i64, count);
+  const Column licence_text = column(kLicenceName, 1, h5::Element::u8, -1),
+               licence_end = column(kLicenceEndName, 1, h5::Element::i64, count);
   TW_CHECK(hex(sum.value()) == index_sum, data, "{} is damaged: the checksum of its document index is {} instead of {:.16}",
            path_.string(), hex(sum.value()), index_sum);
 

@@ -1,5 +1,5 @@
-// HDF5 objects with owners, its return codes as errors that carry the library's own words, and files opened so that
-// a damaged one cannot do harm.
+// HDF5 objects with owners, and its return codes as errors that carry the library's own words: for writing. Files of
+// others are read by src/hdf5/reader.h alone.
 #pragma once
 #include <hdf5.h>
 
@@ -68,37 +68,6 @@ class Silence {
 
 // HDF5 need not be built thread-safe, and ranks may be threads: hold it around every use.
 std::mutex& library_mutex();
-
-// ---- reading files of others ----
-
-// Opens a file of the format HDF5 1.10 writes (superblock 3), whose metadata has checksums: the library can crash on
-// damaged files of the older ones. Takes no lock, so it works on any file system. Error(no_input) where it cannot be
-// read or is not a regular file, Error(data) where it is no such file, is cut off, or HDF5 refuses it.
-File open_to_read(const std::filesystem::path& path);
-// False where there is no such link; Error(data) where it leads elsewhere (soft, external).
-bool has_dataset(const File& file, const std::filesystem::path& path, const char* name);
-
-// A dataset whose bytes lie in one piece of the file.
-struct Extent {
-  int64_t offset = 0;              // of the first byte in the file
-  std::vector<int64_t> shape;
-  int element_bytes = 0;
-  int64_t elements() const noexcept {
-    int64_t n = 1;
-    for (int64_t d : shape) n *= d;
-    return n;
-  }
-};
-// Error(data) where the dataset is missing, is not of `type` (nullptr-terminated list of what may be), of another rank,
-// chunked, filtered, virtual, kept in other files, or reaches beyond the end of the file.
-Extent find_contiguous(const File& file, const std::filesystem::path& path, const char* name, int rank,
-                       const std::vector<hid_t>& types);
-
-// Attributes of the root group; Error(data) where one is missing or of another kind.
-int64_t read_int(const File& file, const std::filesystem::path& path, const char* name);
-std::string read_text(const File& file, const std::filesystem::path& path, const char* name);
-
-// ---- writing ----
 
 // Creates a file of the 1.10 format; every dataset starts at a multiple of `alignment` bytes. Error(cannot_create).
 File create_to_write(const std::filesystem::path& path, int64_t alignment);
