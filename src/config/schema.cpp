@@ -32,6 +32,7 @@ constexpr ConfigKey kKeys[] = {
     {"run.dir", text, "", 0, 0, "", "Folder of the run: resolved configuration, metrics, checkpoints, report. The commands' --out sets it."},
 
     {"data.train", text_list, "[]", 0, 0, "", "Token files to train on."},
+    {"data.blend", text_list, "[]", 0, 0, "", "Weights of the files of data.train, \"0.7 0.3\"; more entries begin later in the run, at a step or a share of it: \"1000: 0.5 0.5\", \"75%: 0.2 0.8\". Empty = each file as often as it has samples."},
     {"data.val", text_list, "[]", 0, 0, "", "Token files of held-out text; empty = no evaluation."},
     {"data.raw_bits", integer, "0", 0, 32, "", "Token files without header hold little-endian ids of 16 or 32 bits; 0 = told by the name (.u16, .u32, else our HDF5 format)."},
     {"data.sample_stride", integer, "0", 0, kHuge, "", "Tokens from one sample's start to the next; 0 = training.seq_len."},
@@ -65,7 +66,7 @@ constexpr ConfigKey kKeys[] = {
     {"model.initializer_range", real, "0.02", 0, 1, "", "Standard deviation of the start weights."},
 
     {"training.steps", size, "0", 0, kHuge, "", "Length of the run in optimiser steps; 0 = unset. One of steps, epochs and max_tokens decides."},
-    {"training.epochs", real, "0", 0, 1e9, "", "Length of the run in passes over data.train; 0 = unset."},
+    {"training.epochs", real, "0", 0, 1e9, "", "Length of the run in passes over data.train; with data.blend in as many samples as that; 0 = unset."},
     {"training.max_tokens", size, "0", 0, kHuge, "", "Length of the run in tokens; 0 = unset."},
     {"training.seq_len", size, "256", 1, 1 << 24, "", "Tokens of one sample."},
     {"training.micro_batch_size", integer, "8", 1, 1 << 20, "", "Samples computed at once by a rank."},

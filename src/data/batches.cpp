@@ -34,18 +34,29 @@ Batches::Batches(std::vector<std::shared_ptr<const TokenFile>> files, const Batc
            "{} hold(s) {} tokens, too few for one sample of {} + 1: add text or lower training.seq_len",
            files_.size() == 1 ? files_[0]->path().string() : std::to_string(files_.size()) + " token files", tokens,
            options.seq_len);
+  if (options.blend.empty()) return;
+  blend_.emplace(options.blend, files_.size());
+  for (size_t f = 0; f < files_.size(); ++f)
+    TW_CHECK(samples_of(f) > 0 || !blend_->uses(f), data,
+             "{} has {} tokens, too few for one sample of {} + 1, but a weight in data.blend: give it the weight 0, leave it out or "
+             "lower training.seq_len",
+             files_[f]->path().string(), files_[f]->size(), options.seq_len);
 }
 
 int64_t Batches::samples_per_epoch() const noexcept { return samples_; }
 
+int64_t Batches::samples_of(size_t file) const {
+  return (file + 1 < first_sample_.size() ? first_sample_[file + 1] : samples_) - first_sample_[file];
+}
+
 // A Feistel network (Luby & Rackoff 1988) of 6 rounds permutes the smallest range [0, 4^h) that holds all samples;
 // walking its cycle until the number is a sample's (Black & Rogaway 2002, "Ciphers with arbitrary finite domains",
 // section 4) makes it a permutation of [0, samples). At most 4 tries on average, no memory.
-int64_t Batches::shuffled(int64_t position, int64_t epoch) const {
+int64_t Batches::shuffled(int64_t position, int64_t epoch, int64_t samples, uint32_t salt) const {
   constexpr uint64_t kRounds = 6;
-  const int h = std::max(1, (int(std::bit_width(uint64_t(samples_ - 1))) + 1) / 2);
+  const int h = std::max(1, (int(std::bit_width(uint64_t(samples - 1))) + 1) / 2);
   const uint64_t mask = (uint64_t(1) << h) - 1;
-  const Rng rng{options_.seed, RngStream::data_order, uint32_t(epoch), uint32_t(uint64_t(epoch) >> 32)};
+  const Rng rng{options_.seed, RngStream::data_order, uint32_t(epoch), uint32_t(uint64_t(epoch) >> 32) ^ salt << 8};
   uint64_t v = uint64_t(position);
   do {
     uint64_t left = v >> h, right = v & mask;
@@ -54,14 +65,21 @@ int64_t Batches::shuffled(int64_t position, int64_t epoch) const {
       left = std::exchange(right, (left ^ f) & mask);
     }
     v = left << h | right;
-  } while (v >= uint64_t(samples_));
+  } while (v >= uint64_t(samples));
   return int64_t(v);
 }
 
 Batches::Origin Batches::origin(int64_t index) const {
   TW_CHECK(index >= 0, bug, "sample {} asked for", index);
+  if (blend_) {
+    const Blend::Draw draw = blend_->at(index);
+    const int64_t samples = samples_of(size_t(draw.file));
+    int64_t s = draw.number % samples;
+    if (options_.shuffle) s = shuffled(s, draw.number / samples, samples, uint32_t(draw.file + 1));
+    return {draw.file, s * stride_};
+  }
   int64_t s = index % samples_;
-  if (options_.shuffle) s = shuffled(s, index / samples_);
+  if (options_.shuffle) s = shuffled(s, index / samples_, samples_, 0);
   // The last file whose first sample is not behind s; files without a sample never are.
   const auto next = std::upper_bound(first_sample_.begin(), first_sample_.end(), s);
   const int file = int(next - first_sample_.begin()) - 1;
@@ -94,6 +112,12 @@ std::string Batches::fingerprint() const {
   add(stride_);
   add(int64_t(options_.shuffle));
   if (options_.shuffle) add(options_.seed);
+  if (blend_)
+    for (const Blend::Stage& stage : blend_->stages()) {
+      add(stage.first);
+      add(stage.period);
+      for (const int64_t part : stage.parts) add(part);
+    }
   return hex(sum.value());
 }
 

@@ -117,8 +117,8 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
            ParameterTable(stored).parameter_count(), name_of(stored.type), info.model_json);
   if (!resume) return optimizer_.load(checkpoint, false, stream_);
   TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
-           "the training data changed since {}: fingerprint {} then, {} now. Put the old token files back or start a "
-           "new run",
+           "the training data or its blend changed since {}: fingerprint {} then, {} now. Put the old token files and "
+           "data settings back, or start a new run from its weights with checkpoint.init_from",
            where, info.data_fingerprint, batches_->fingerprint());
   const StoredState state = stored_state(info, where);
   TW_CHECK(state.global_batch_size == options_.global_batch_size, config,

@@ -163,12 +163,26 @@ int resolve_threads(const Config& config, int ranks_on_node) {
   return std::max(1, cores / ranks_on_node);
 }
 
-BatchOptions batch_options(const Config& config, int64_t vocab) {
-  return {.seq_len = config.get<int64_t>("training.seq_len"),
-          .sample_stride = config.get<int64_t>("data.sample_stride"),
-          .shuffle = config.get<bool>("data.shuffle"),
-          .seed = config.get<uint64_t>("training.seed"),
-          .vocab_size = vocab};
+TrainingData resolve_data(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files, int64_t vocab,
+                          int64_t global_batch_size) {
+  BatchOptions options = {.seq_len = config.get<int64_t>("training.seq_len"),
+                          .sample_stride = config.get<int64_t>("data.sample_stride"),
+                          .shuffle = config.get<bool>("data.shuffle"),
+                          .seed = config.get<uint64_t>("training.seed"),
+                          .vocab_size = vocab};
+  TrainingData data;
+  data.batches = std::make_shared<const Batches>(files, options);
+  data.steps = resolve_steps(config, global_batch_size, data.batches->samples_per_epoch());
+  const auto entries = config.get<std::vector<std::string>>("data.blend");
+  if (entries.empty()) return data;
+  for (const std::string& text : entries) {
+    const BlendEntry entry = parse_blend_entry(text);
+    const double step = entry.share ? std::round(entry.start * double(data.steps)) : entry.start;
+    TW_CHECK(step <= 9e18 / double(global_batch_size), config, "data.blend: \"{}\" begins too late", text);
+    options.blend.push_back({int64_t(step) * global_batch_size, entry.weights});
+  }
+  data.batches = std::make_shared<const Batches>(std::move(files), options);
+  return data;
 }
 
 Packing resolve_packing(const Config& config, Architecture type, std::span<const std::shared_ptr<const TokenFile>> files) {

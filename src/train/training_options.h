@@ -27,12 +27,19 @@ struct GivenBatch {
 };
 // ranks: data-parallel ranks; samples: of an epoch. Error(config).
 TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given);
-// Optimiser steps of the whole run. Error(config) where no length is set.
+// Optimiser steps of the whole run. An epoch is as many samples as all files have, blended or not. Error(config) where no
+// length is set.
 int64_t resolve_steps(const Config& config, int64_t global_batch_size, int64_t samples_per_epoch);
 // Threads of this rank.
 int resolve_threads(const Config& config, int ranks_on_node);
 
-BatchOptions batch_options(const Config& config, int64_t vocab);
+// The samples of a run and its length in steps. vocab: of the model. Error(config), Error(data).
+struct TrainingData {
+  std::shared_ptr<const Batches> batches;
+  int64_t steps = 0;
+};
+TrainingData resolve_data(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files, int64_t vocab,
+                          int64_t global_batch_size);
 
 // How samples of these files are packed. Error(config) where they do not say which token ends a document, or where
 // positions begin again in a model that has no learned ones.

@@ -55,6 +55,8 @@ class Loop {
   void save(bool must_succeed);
   void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
   void report_first_step();
+  nlohmann::json describe_blend() const;  // what the whole run takes of each file
+  void say_blend() const;
 
   const TrainingRun& run_;
   Config& config_;
@@ -118,8 +120,9 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   const ModelConfig model = resolve_model(config_, vocab_of(train_files_), given);
   TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch);
   options.packing = resolve_packing(config_, model.type, train_files_);
-  batches_ = std::make_shared<Batches>(train_files_, batch_options(config_, model.vocab_size));
-  steps_ = resolve_steps(config_, options.global_batch_size, batches_->samples_per_epoch());
+  const TrainingData data = resolve_data(config_, train_files_, model.vocab_size, options.global_batch_size);
+  batches_ = data.batches;
+  steps_ = data.steps;
   options.schedule.steps = steps_;
   log_interval_ = config_.get<int64_t>("metrics.log_interval");
   if (leader()) write_file_atomically(run.folder / "config.toml", config_.to_toml());
@@ -143,6 +146,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
              name_of(model.type), name_of(options.dtype), human_count(double(trainer_->table().parameter_count())),
              human_count(double(batches_->samples_per_epoch() * options.seq_len)), batches_->samples_per_epoch(), steps_,
              options.global_batch_size, run.comm.size(), run.threads, options.virtual_ranks);
+    say_blend();
     log_info("memory of a rank:\n{}", trainer_->plan().table());
     metrics_.emplace(run.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
                                                 .tensorboard = config_.get<bool>("metrics.tensorboard")},
@@ -151,6 +155,35 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     progress_.emplace(ProgressOptions{.quiet = !run.show_progress});
     if (run.on_step) run.on_step(start_step_, steps_);
   }
+}
+
+nlohmann::json Loop::describe_blend() const {
+  const int64_t samples = steps_ * trainer_->options().global_batch_size;
+  const std::vector<int64_t> drawn = batches_->blend()->drawn(samples);
+  nlohmann::json all = nlohmann::json::array();
+  for (size_t f = 0; f < drawn.size(); ++f)
+    all.push_back({{"file", train_files_[f]->path().string()},
+                   {"weight", double(drawn[f]) / double(samples)},
+                   {"samples", drawn[f]},
+                   {"epochs", drawn[f] > 0 ? double(drawn[f]) / double(batches_->samples_of(f)) : 0.0}});
+  return all;
+}
+
+void Loop::say_blend() const {
+  if (!batches_->blend()) return;
+  const auto name = [&](size_t f) { return train_files_[f]->path().filename().string(); };
+  const auto& stages = batches_->blend()->stages();
+  std::string text = "blend:";
+  for (const Blend::Stage& s : stages) {
+    text += fmt::format("\n  from step {}:", s.first / trainer_->options().global_batch_size + 1);
+    for (size_t f = 0; f < s.parts.size(); ++f)
+      text += fmt::format("{} {} {:.4g}", f ? "," : "", name(f), double(s.parts[f]) / double(s.period));
+  }
+  const nlohmann::json all = describe_blend();
+  for (size_t f = 0; f < all.size(); ++f)
+    text += fmt::format("\n  {}: weight {:.4g}{}, {:.2f} epochs", name(f), all[f]["weight"].get<double>(),
+                        stages.size() > 1 ? " over the run" : "", all[f]["epochs"].get<double>());
+  log_info("{}", text);
 }
 
 void Loop::report_first_step() {
@@ -278,6 +311,7 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                            {"virtual_ranks", trainer_->options().virtual_ranks},
                            {"deterministic", config_.get<std::string>("debug.deterministic")},
                            {"data_fingerprint", batches_->fingerprint()},
+                           {"blend", batches_->blend() ? describe_blend() : nullptr},
                            {"tokenizer_hash", train_files_.front()->tokenizer_hash()},
                            {"checkpoint", checkpoint_.filename().string()},
                            {"start_to_first_step_seconds", nullptr},

@@ -59,6 +59,44 @@ TEST_F(BatchesOf, WithoutShuffleTheyComeInTheOrderOfTheFiles) {
   EXPECT_EQ(batches.origin(4).first_token, 2);
 }
 
+TEST_F(BatchesOf, ABlendTakesEachFileInEpochsOfItsOwn) {
+  // 10 samples and 2 samples, taken 1 : 1; a file without a sample may have no weight.
+  const std::vector<std::shared_ptr<const TokenFile>> files = {file(0, 41), file(100, 4), file(200, 9)};
+  const Batches batches(files, {.seq_len = 4, .seed = 7, .blend = {{0, {0.5, 0, 0.5}}}});
+  EXPECT_EQ(batches.samples_per_epoch(), 12);
+  std::vector<std::vector<int64_t>> starts(3);
+  for (int64_t i = 0; i < 60; ++i) {
+    const Batches::Origin from = batches.origin(i);
+    const auto x = sample(batches, i, 4);
+    EXPECT_EQ(x[0], from.file * 100 + from.first_token);
+    starts[size_t(from.file)].push_back(from.first_token);
+  }
+  EXPECT_TRUE(starts[1].empty());
+  ASSERT_EQ(starts[0].size(), 30u);
+  ASSERT_EQ(starts[2].size(), 30u);
+  std::set<std::vector<int64_t>> orders;
+  for (size_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int64_t> order(starts[0].begin() + int64_t(epoch) * 10, starts[0].begin() + int64_t(epoch + 1) * 10);
+    EXPECT_EQ(std::set<int64_t>(order.begin(), order.end()).size(), 10u) << "each once in epoch " << epoch;
+    orders.insert(order);
+  }
+  EXPECT_EQ(orders.size(), 3u);
+  for (size_t i = 0; i < 30; i += 2) EXPECT_NE(starts[2][i], starts[2][i + 1]);
+  EXPECT_THROW(Batches(files, {.seq_len = 4, .blend = {{0, {1, 1, 1}}}}), Error) << "weight for a file without a sample";
+}
+
+TEST_F(BatchesOf, FilesOfOneBlendAreNotShuffledAlike) {
+  const Batches batches({file(0, 401), file(1000, 401)}, {.seq_len = 4, .seed = 7, .blend = {{0, {1, 1}}}});
+  std::vector<int64_t> orders[2];
+  for (int64_t i = 0; i < 200; ++i) orders[batches.origin(i).file].push_back(batches.origin(i).first_token);
+  EXPECT_NE(orders[0], orders[1]);
+  const Batches in_order({file(0, 401), file(1000, 401)}, {.seq_len = 4, .shuffle = false, .blend = {{0, {1, 3}}}});
+  for (int64_t i = 0, next[2] = {}; i < 100; ++i) {
+    const Batches::Origin from = in_order.origin(i);
+    EXPECT_EQ(from.first_token, 4 * next[from.file]++);
+  }
+}
+
 TEST_F(BatchesOf, TheFingerprintTellsFilesOrderAndOptionsApart) {
   const auto a = file(0, 20), b = file(50, 20);
   const BatchOptions options{.seq_len = 4, .seed = 1};
@@ -70,7 +108,11 @@ TEST_F(BatchesOf, TheFingerprintTellsFilesOrderAndOptionsApart) {
   prints.insert(Batches({a, b}, {.seq_len = 4, .seed = 2}).fingerprint());
   prints.insert(Batches({a, b}, {.seq_len = 4, .sample_stride = 3, .seed = 1}).fingerprint());
   prints.insert(Batches({a, b}, {.seq_len = 4, .shuffle = false, .seed = 1}).fingerprint());
-  EXPECT_EQ(prints.size(), 7u);
+  prints.insert(Batches({a, b}, {.seq_len = 4, .seed = 1, .blend = {{0, {1, 1}}}}).fingerprint());
+  prints.insert(Batches({a, b}, {.seq_len = 4, .seed = 1, .blend = {{0, {1, 2}}}}).fingerprint());
+  prints.insert(Batches({a, b}, {.seq_len = 4, .seed = 1, .blend = {{0, {1, 1}}, {8, {1, 2}}}}).fingerprint());
+  prints.insert(Batches({a, b}, {.seq_len = 4, .seed = 1, .blend = {{0, {1, 1}}, {9, {1, 2}}}}).fingerprint());
+  EXPECT_EQ(prints.size(), 11u);
 }
 
 TEST_F(BatchesOf, SayWhatIsWrong) {

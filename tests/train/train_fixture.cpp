@@ -12,22 +12,36 @@
 
 namespace tw {
 
+namespace {
+
+std::shared_ptr<const TokenFile> made_up_file(size_t tokens, uint32_t factor) {
+  const auto path = std::filesystem::temp_directory_path() / ("tw-train-" + std::to_string(getpid()) + ".u16");
+  const Rng rng{11, RngStream::test, 0, 0};
+  std::vector<uint16_t> ids(tokens);
+  uint32_t state = 1;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    state = rng.bits(i) % 10 == 0 ? rng.bits(i + 100000) % 37 : (factor * state + 3) % 37;
+    ids[i] = uint16_t(state);
+  }
+  write_file_atomically(path, {reinterpret_cast<const char*>(ids.data()), ids.size() * 2});
+  auto file = TokenFile::open(path, 16);
+  std::filesystem::remove(path);  // the mapping keeps it
+  return file;
+}
+
+}  // namespace
+
 std::shared_ptr<const Batches> made_up_batches() {
-  static const auto batches = [] {
-    const auto path = std::filesystem::temp_directory_path() / ("tw-train-" + std::to_string(getpid()) + ".u16");
-    const Rng rng{11, RngStream::test, 0, 0};
-    std::vector<uint16_t> ids(20000);
-    uint32_t state = 1;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      state = rng.bits(i) % 10 == 0 ? rng.bits(i + 100000) % 37 : (5 * state + 3) % 37;
-      ids[i] = uint16_t(state);
-    }
-    write_file_atomically(path, {reinterpret_cast<const char*>(ids.data()), ids.size() * 2});
-    auto file = TokenFile::open(path, 16);
-    std::filesystem::remove(path);  // the mapping keeps it
-    return std::make_shared<const Batches>(std::vector<std::shared_ptr<const TokenFile>>{file},
-                                           BatchOptions{.seq_len = 12, .shuffle = true, .seed = 5});
-  }();
+  static const auto batches =
+      std::make_shared<const Batches>(std::vector{made_up_file(20000, 5)}, BatchOptions{.seq_len = 12, .shuffle = true, .seed = 5});
+  return batches;
+}
+
+std::shared_ptr<const Batches> blended_batches() {
+  static const auto batches = std::make_shared<const Batches>(
+      std::vector{made_up_file(700, 5), made_up_file(9000, 2)},
+      BatchOptions{.seq_len = 12, .shuffle = true, .seed = 5,
+                   .blend = {{0, {0.7, 0.3}}, {8 * 16 + 5, {1, 2}}, {16 * 16 + 3, {1, 0}}}});
   return batches;
 }
 
@@ -41,6 +55,7 @@ TrainerOptions train_options(const TrainCase& c) {
   o.virtual_ranks = c.virtual_ranks;
   o.determinism = c.determinism;
   o.bucket_bytes = c.bucket_bytes;
+  o.packing = c.packing;
   o.schedule = {.type = ScheduleType::cosine, .lr = c.lr, .min_lr_ratio = 0.1, .steps = 60, .warmup_steps = 5};
   return o;
 }

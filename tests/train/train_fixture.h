@@ -15,10 +15,14 @@ struct TrainCase {
   int64_t bucket_bytes = 16 << 10;  // several buckets for so small a model
   int64_t global_batch_size = 16;
   double lr = 3e-3;
+  Packing packing = {};
+  std::shared_ptr<const Batches> batches = nullptr;  // made_up_batches()
 };
 
 // Token file of `tokens` ids in [0, 37) that follow a rule a model can learn; made once a process.
 std::shared_ptr<const Batches> made_up_batches();
+// Two such files in stages that change within steps 9 and 17 of 16 samples; token 36 ends documents of some 10 tokens.
+std::shared_ptr<const Batches> blended_batches();
 TrainerOptions train_options(const TrainCase& c);
 // SHA-256 of all parameters (padding left out), the same on every rank.
 std::string weights_hash(const Trainer& trainer);
