@@ -1,13 +1,18 @@
-// fuzz_replay TARGET FOLDER: gives the target every file of the folder. It ends as the target does.
+// fuzz_replay TARGET FOLDER: gives the target every file of the folder, and its bombs. It ends as the target does.
 #include <algorithm>
 #include <map>
 #include <vector>
 
+#include <sys/resource.h>
+
 #include "src/core/file.h"
+#include "tests/fuzz/bombs.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace tw::fuzz {
 namespace {
+
+constexpr long kMostMemory = 768 << 10;  // KiB
 
 std::map<std::string, Target>& targets() {
   static std::map<std::string, Target> all;
@@ -31,7 +36,18 @@ int replay(const std::string& name, const std::filesystem::path& folder) {
     const std::vector<char> bytes(content.begin(), content.end());
     run(target->second, {bytes.data(), bytes.size()});
   }
-  std::printf("%zu inputs\n", files.size());
+  size_t exploded = 0;
+  for (const Bomb& bomb : bombs()) {
+    if (bomb.target != name) continue;
+    ++exploded;
+    std::printf("bomb: %s\n", bomb.name.c_str());
+    std::fflush(stdout);
+    run(target->second, bomb.make());
+  }
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  std::printf("%zu inputs, %zu bombs, at most %ld MiB\n", files.size(), exploded, usage.ru_maxrss >> 10);
+  expect(usage.ru_maxrss <= kMostMemory, "no input takes more memory");
   return files.empty();
 }
 
