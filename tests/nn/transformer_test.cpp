@@ -16,18 +16,32 @@ struct Case {
   Architecture type;
   bool tied;
   int64_t batch, seq_len;
+  bool packed = false;  // rows of several documents
 };
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << name_of(c.type) << (c.tied ? " tied " : " untied ") << c.batch << "x" << c.seq_len;
+  return out << name_of(c.type) << (c.tied ? " tied " : " untied ") << c.batch << "x" << c.seq_len << (c.packed ? " packed" : "");
+}
+
+// Documents of 1 to 5 tokens: where each token's document begins, (B, T).
+std::vector<int32_t> some_starts(int64_t B, int64_t T) {
+  std::vector<int32_t> starts;
+  int32_t begin = 0;
+  for (int64_t n = 0; n < B * T; ++n) {
+    if (n % T == 0 || n % 5 == 1 || n % 7 == 3) begin = int32_t(n % T);
+    starts.push_back(begin);
+  }
+  return starts;
 }
 
 class TransformerGradient : public testing::TestWithParam<Case> {};
 
 // Central difference of the summed loss along a random direction, once over all parameters and once for each alone.
 TEST_P(TransformerGradient, EqualsFiniteDifferences) {
-  const auto [type, tied, B, T] = GetParam();
+  const auto [type, tied, B, T, packed] = GetParam();
   const ModelConfig model = small_config(type, tied);
   SmallModel m(model, B, T);
+  const std::vector<int32_t> starts = some_starts(B, T);
+  if (packed) m.transformer.use_document_starts(m.view(starts), m.view(starts));
   auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
   if (targets.size() > 2) targets[1] = kIgnoredTarget;
   m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
@@ -57,7 +71,7 @@ TEST_P(TransformerGradient, EqualsFiniteDifferences) {
 }
 
 TEST_P(TransformerGradient, AddsToParameterGradients) {
-  const auto [type, tied, B, T] = GetParam();
+  const auto [type, tied, B, T, packed] = GetParam();
   const ModelConfig model = small_config(type, tied);
   SmallModel m(model, B, T);
   const auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
@@ -69,19 +83,48 @@ TEST_P(TransformerGradient, AddsToParameterGradients) {
 }
 
 TEST_P(TransformerGradient, BitsDoNotDependOnThreads) {
-  const auto [type, tied, B, T] = GetParam();
+  const auto [type, tied, B, T, packed] = GetParam();
   const ModelConfig model = small_config(type, tied);
+  const std::vector<int32_t> starts = some_starts(B, T);
   SmallModel one(model, B, T, 1, true, 1), three(model, B, T, 1, true, 3);
   const auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
-  for (SmallModel* m : {&one, &three})
+  for (SmallModel* m : {&one, &three}) {
+    if (packed) m->transformer.use_document_starts(m->view(starts), m->view(starts));
     m->transformer.forward_backward(m->view(ids), m->view(targets), m->losses.view(), nullptr, m->stream);
+  }
   EXPECT_EQ(0, std::memcmp(one.gradients.as<float>(), three.gradients.as<float>(), size_t(one.gradients.count()) * 4));
   EXPECT_EQ(0, std::memcmp(one.losses.as<float>(), three.losses.as<float>(), size_t(one.losses.count()) * 4));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TransformerGradient,
                          testing::Values(Case{Architecture::gpt2, true, 2, 7}, Case{Architecture::gpt2, false, 1, 1},
-                                         Case{Architecture::llama, true, 1, 16}, Case{Architecture::llama, false, 3, 5}));
+                                         Case{Architecture::llama, true, 1, 16}, Case{Architecture::llama, false, 3, 5},
+                                         Case{Architecture::gpt2, true, 2, 13, true}, Case{Architecture::llama, true, 2, 16, true}));
+
+TEST(Transformer, APackedDocumentHasTheLossItHasAlone) {
+  for (Architecture type : {Architecture::gpt2, Architecture::llama}) {
+    const ModelConfig model = small_config(type, true);
+    const int64_t T = 15, lengths[] = {4, 1, 7, 3};
+    SmallModel packed(model, 1, T);
+    const auto ids = random_ids(T, model.vocab_size, 3), targets = random_ids(T, model.vocab_size, 4);
+    std::vector<int32_t> starts;
+    for (const int64_t n : lengths) starts.insert(starts.end(), size_t(n), int32_t(starts.size()));
+    packed.transformer.use_document_starts(packed.view(starts), packed.view(starts));
+    packed.loss(ids, targets);
+    int64_t begin = 0;
+    for (const int64_t n : lengths) {
+      SmallModel alone(model, 1, n);
+      alone.loss({ids.begin() + begin, ids.begin() + begin + n}, {targets.begin() + begin, targets.begin() + begin + n});
+      for (int64_t t = 0; t < n; ++t)
+        EXPECT_NEAR(alone.losses.as<float>()[t], packed.losses.as<float>()[begin + t], 1e-5) << name_of(type) << begin + t;
+      begin += n;
+    }
+    packed.transformer.use_document_starts({}, {});
+    const double before = double(packed.losses.as<float>()[T - 1]);
+    packed.loss(ids, targets);
+    EXPECT_GT(std::abs(double(packed.losses.as<float>()[T - 1]) - before), 1e-3) << "and without, another one";
+  }
+}
 
 TEST(Transformer, ReadyOffsetsFallToZeroAndCoverFinalGradients) {
   const ModelConfig model = small_config(Architecture::llama, false);
