@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "src/core/format.h"
+
 namespace tw {
 
 // Exit codes of every command (BSD sysexits where one fits). mpirun masks codes of its ranks, so
@@ -31,11 +33,12 @@ class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message,
         std::source_location where = std::source_location::current())
-      : std::runtime_error(message), code_(code), where_(where) {}
+      : std::runtime_error(message.size() <= kLongest ? message : shortened(message, kLongest)), code_(code), where_(where) {}
   ExitCode code() const noexcept { return code_; }
   const std::source_location& where() const noexcept { return where_; }
 
  private:
+  static constexpr size_t kLongest = 8000;  // bytes of a message: what a damaged file holds may be part of it
   ExitCode code_;
   std::source_location where_;
 };

@@ -39,4 +39,12 @@ std::string human_joules(double joules) {
   return fmt::format("{:.3g} {}", joules, units[u]);
 }
 
+std::string shortened(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  size_t head = most / 2, tail = text.size() - most / 2;
+  while (head > 0 && (text[head] & 0xC0) == 0x80) --head;  // whole characters
+  while (tail < text.size() && (text[tail] & 0xC0) == 0x80) ++tail;
+  return std::string(text.substr(0, head)) + " […] " + std::string(text.substr(tail));
+}
+
 }  // namespace tw

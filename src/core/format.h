@@ -1,11 +1,14 @@
-// Numbers as people read them.
+// Numbers and texts as people read them.
 #pragma once
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace tw {
 std::string human_bytes(double bytes);     // "1.5 MiB"
 std::string human_count(double count);     // "12.3M", "4.1k", "17"
 std::string human_seconds(double seconds); // "3 h 04 min", "2 min 10 s", "1.25 s", "3.1 ms"
 std::string human_joules(double joules);   // "51.2 kJ", "3.10 mJ"
+// The first and the last part of a text that is longer than `most` bytes, " […] " between them.
+std::string shortened(std::string_view text, size_t most);
 }  // namespace tw

@@ -9,6 +9,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/format.h"
 #include "src/core/json_guard.h"
 #include "src/core/log.h"
 
@@ -87,7 +88,7 @@ PhaseLedger::PhaseLedger(const std::filesystem::path& folder, const EnergyOption
     read(read_file(path_, kMaxFile));
     return;
   } catch (const std::exception& e) {  // ours or the parser's
-    why = e.what();
+    why = shortened(e.what(), 500);
   }
   *this = PhaseLedger(options, path_);
   const std::filesystem::path aside = path_.string() + ".damaged";

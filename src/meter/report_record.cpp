@@ -9,6 +9,7 @@
 
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/format.h"
 
 namespace tw::report {
 namespace {
@@ -28,7 +29,7 @@ Json read_json(RunRecord& run, const char* name, const char* what) {
     if (json.is_object()) return json;
     run.notes.push_back(fmt::format("{} is damaged: it is no object; {}.", name, what));
   } catch (const std::exception& e) {
-    run.notes.push_back(fmt::format("{} is damaged ({}); {}.", name, e.what(), what));
+    run.notes.push_back(fmt::format("{} is damaged ({}); {}.", name, shortened(e.what(), 500), what));
   }
   return nullptr;
 }
@@ -117,7 +118,7 @@ void read_config(RunRecord& run) {
     text = read_file(path, kMaxConfig);
     Json(text).dump();  // throws where it is no UTF-8
   } catch (const std::exception& e) {
-    run.notes.push_back(fmt::format("config.toml is damaged ({}).", e.what()));
+    run.notes.push_back(fmt::format("config.toml is damaged ({}).", shortened(e.what(), 500)));
     return;
   }
   std::string section;

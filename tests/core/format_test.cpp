@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "src/core/error.h"
+
 namespace tw {
 namespace {
 
@@ -47,6 +49,13 @@ TEST(Format, RoundingGoesOnToTheNextUnit) {
   EXPECT_EQ(human_count(999.6), "1.0k");
   EXPECT_EQ(human_count(999990), "1.0M");
   EXPECT_EQ(human_joules(999.9), "1 kJ");
+}
+
+TEST(Format, LongTextsLoseTheirMiddle) {
+  EXPECT_EQ(shortened("abcdef", 6), "abcdef");
+  EXPECT_EQ(shortened("abcdefgh", 6), "abc […] fgh");
+  EXPECT_EQ(shortened("ab\u00e9\u00e9\u00e9cd", 6), "ab […] cd") << "whole characters";
+  EXPECT_EQ(Error(ExitCode::data, std::string(1 << 20, 'x')).what(), shortened(std::string(1 << 20, 'x'), 8000));
 }
 
 }  // namespace
