@@ -6,6 +6,7 @@
 #include "src/checkpoint/names.h"
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "src/cli/provenance.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/format.h"
 #include "src/data/token_file.h"
@@ -123,18 +124,35 @@ Finding look(const fs::path& path, int raw_bits, bool read_data) {
   return token_file(path, raw_bits, read_data);
 }
 
-ExitCode show(const char* command, const char* purpose, bool read_data, const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments(command, purpose, std::string("tokenwerk ") + command + " runs/first");
-  std::string path;
+ExitCode show(const char* command, const char* purpose, const char* examples, bool read_data, const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments(command, purpose, std::string("tokenwerk ") + command + " runs/first" + examples);
+  std::vector<std::string> paths, data;
+  std::string source, tokenizer_file, split = "train";
   bool json = false;
-  int64_t raw_bits = 0;
-  arguments.word("PATH", path, "Run, checkpoint, token file, tokenizer, safetensors or Hugging Face folder");
+  int64_t raw_bits = 0, token = -1;
+  arguments.words("PATH", paths, "Run, checkpoint, token file, tokenizer, safetensors or Hugging Face folder");
+  if (!read_data) {
+    arguments.option("--provenance", source, "Which tokens of PATH come from this file (path or SHA-256), and which steps of a run saw them");
+    arguments.options("--data", data, "More token files and runs to look into");
+    arguments.option("--token", token, "Where this token of PATH comes from, with the text around it");
+    arguments.option("--split", split, "Of a run whose token is asked for: train, val or test (default train)");
+    arguments.option("--tokenizer", tokenizer_file, "Tokenizer where none lies beside the tokens");
+  }
   arguments.option("--raw-bits", raw_bits, "The file holds bare ids of 16 or 32 bits");
   arguments.flag("--json", json, "Print JSON");
   if (!arguments.parse(words)) return ExitCode::ok;
   if (world.rank() != 0) return ExitCode::ok;
-  const Finding f = look(path, int(raw_bits), read_data);
-  std::puts(json ? f.json.dump(2).c_str() : f.text.c_str());
+  paths.insert(paths.end(), data.begin(), data.end());
+  const bool one = source.empty() || token >= 0;
+  TW_CHECK(one ? paths.size() == 1 : !paths.empty(), config, "tokenwerk {} takes {} PATH, not {}; see tokenwerk {} --help", command,
+           one ? "one" : "at least one", paths.size(), command);
+  TW_CHECK(source.empty() || token < 0, config, "--provenance and --token do not go together");
+  const std::string path = paths.front();
+  Finding f;
+  if (!source.empty()) find_source(source, {paths.begin(), paths.end()}, int(raw_bits), f.text, f.json);
+  else if (token >= 0) show_token(path, split, token, tokenizer_file, int(raw_bits), f.text, f.json);
+  else f = look(path, int(raw_bits), read_data);
+  std::puts(json ? f.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str() : f.text.c_str());
   TW_CHECK(f.ok, data, "{} is damaged, see above", path);
   if (read_data && !json) std::puts("whole: every byte was read and agrees with its sums");
   return ExitCode::ok;
@@ -144,12 +162,15 @@ ExitCode show(const char* command, const char* purpose, bool read_data, const st
 
 const Command kInspect = {"inspect", "what a run, checkpoint, token file, tokenizer or model holds",
                           [](const std::vector<std::string>& words, Communicator& world) {
-                            return show("inspect", "Shows what a file or folder holds.", false, words, world);
+                            return show("inspect", "Shows what a file or folder holds, and where tokens come from.",
+                                        "\n  tokenwerk inspect runs/first --provenance handbook/chapter1.md"
+                                        "\n  tokenwerk inspect runs/first --token 12345",
+                                        false, words, world);
                           }};
 const Command kVerify = {"verify", "reads every byte of a run, checkpoint or token file and checks its sums",
                          [](const std::vector<std::string>& words, Communicator& world) {
                            return show("verify", "Reads every byte and checks it against its sums; ends with 65 where one is wrong.",
-                                       true, words, world);
+                                       "", true, words, world);
                          }};
 
 }  // namespace tw
