@@ -134,6 +134,16 @@ TEST_F(BatchesOf, SayWhatIsWrong) {
   fails({a}, {.seq_len = 20}, ExitCode::data, "20 tokens");
   fails({}, {.seq_len = 4}, ExitCode::data, "no token file");
   fails({a}, {.seq_len = 4, .vocab_size = 15}, ExitCode::data, "0.u16");
+  for (const char* name : {"one", "other"}) {
+    TokenFileWriter writer(folder_ / (std::string(name) + ".h5"), 300, std::string("tokenizer ") + name);
+    writer.append(std::vector<int32_t>(20, 1));
+    writer.end_document({.path = "a.txt", .sha256 = std::string(64, 'a')});
+    writer.finish();
+  }
+  const auto one = TokenFile::open(folder_ / "one.h5"), other = TokenFile::open(folder_ / "other.h5");
+  fails({one, other}, {.seq_len = 4}, ExitCode::data, "one.h5");
+  fails({one, other}, {.seq_len = 4, .blend = {{0, {1, 0}}}}, ExitCode::data, "other.h5");
+  fails({a, one}, {.seq_len = 4, .blend = {{0, {1}}}}, ExitCode::config, "1 weights");
   folder_.write("w.u32", std::string(80, '\0'));
   fails({a, TokenFile::open(folder_ / "w.u32")}, {.seq_len = 4}, ExitCode::data, "bits");
 }
