@@ -38,6 +38,13 @@ FileDescriptor open_regular(const fs::path& path) {
   return fd;
 }
 
+// Small files need no large block, which would be cleared for each of them.
+size_t block_for(int fd, size_t block) {
+  struct stat s {};
+  if (::fstat(fd, &s) == 0) block = std::min(block, size_t(s.st_size) + 1);
+  return std::max<size_t>(block, 16);
+}
+
 size_t read_block(int fd, char* data, size_t bytes, const fs::path& path) {
   for (;;) {
     const ssize_t n = ::read(fd, data, bytes);
@@ -112,7 +119,7 @@ ByteReport inspect_bytes(const fs::path& path, size_t block) {
   ByteReport report;
   Sha256 sum;
   Counter count;
-  std::string buffer(std::max<size_t>(block, 16), '\0'), head;
+  std::string buffer(block_for(fd.get(), block), '\0'), head;
   size_t kept = 0;  // bytes of a cut character
   for (;;) {
     const size_t n = read_block(fd.get(), buffer.data() + kept, buffer.size() - kept, path);
@@ -151,7 +158,7 @@ ByteReport inspect_bytes(const fs::path& path, size_t block) {
 }
 
 TextReader::TextReader(const fs::path& path, Encoding encoding, size_t block)
-    : path_(path), encoding_(encoding), block_(std::max<size_t>(block, 16)), fd_(open_regular(path)) {}
+    : path_(path), encoding_(encoding), fd_(open_regular(path)), block_(block_for(fd_.get(), block)) {}
 
 bool TextReader::next(std::string& text) {
   text.clear();

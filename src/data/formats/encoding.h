@@ -49,8 +49,8 @@ class TextReader {
  private:
   std::filesystem::path path_;
   Encoding encoding_;
-  size_t block_;
   FileDescriptor fd_;
+  size_t block_;
   Sha256 sum_;
   int64_t at_ = 0;
   bool end_ = false;
