@@ -92,7 +92,7 @@ TokenizerSpec read_tiktoken(std::string_view text, std::optional<SplitRule> rule
     TW_CHECK(good, data, "{}:{}: not \"base64 rank\", as each line of a tiktoken file is", file, line_number);
     TW_CHECK(rank >= 0 && rank < kMaxTokens, data, "{}:{}: rank {} is not in [0, {})", file, line_number, rank, kMaxTokens);
     // Else a few bytes would ask for millions of ids.
-    TW_CHECK(size_t(rank) < text.size() + 65536, data, "{}:{}: rank {} in a file of {} bytes: it holds far fewer tokens",
+    TW_CHECK(size_t(rank) < text.size() + 1024, data, "{}:{}: rank {} in a file of {} bytes: it holds far fewer tokens",
              file, line_number, rank, text.size());
     TW_CHECK(bytes.size() <= kMaxTokenBytes, data, "{}:{}: a token of {} bytes, at most {} are allowed", file, line_number,
              bytes.size(), kMaxTokenBytes);
