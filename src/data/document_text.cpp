@@ -9,7 +9,7 @@
 namespace tw {
 
 bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
-                   const std::function<void(std::string_view)>& take) {
+                   const std::function<void(std::string_view)>& take, const std::function<void()>& document_end) {
   const Format* format = format_of_kind(file.kind);
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && encoding, data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path, file.kind, file.encoding);
@@ -21,7 +21,7 @@ bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
     take(piece);
   };
   try {
-    format->extract(reader, sink);
+    format->extract(reader, sink, document_end);
   } catch (const Error&) {
     if (grown) return false;
     throw;

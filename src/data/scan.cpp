@@ -174,7 +174,7 @@ void read_content(ScannedFile& file, const fs::path& path) {
     find_format(path)->extract(reader, [&](std::string_view text) {
       file.text_bytes += int64_t(text.size());
       any = any || text.find_first_not_of(" \t\r\n") != text.npos;
-    });
+    }, [] {});
     if (!any) return broken("no text inside");
   } catch (const Error& e) {
     broken(e.what());

@@ -35,8 +35,24 @@ using Files = std::vector<const ScannedFile*>;
 // What is done with the text of files.
 struct Work {
   std::function<void(size_t slot, std::string_view text)> part;  // on any thread; what it makes is kept in the slot
+  std::function<void(size_t slot)> document_end;                 // the same, between two documents of a file
   std::function<void(size_t slot)> collect;                      // takes it, in the order of the text
   std::function<void(const ScannedFile& file, int64_t text_bytes)> end;
+};
+
+// Text of one slot and the places where documents end in it.
+struct Passage {
+  std::string text;
+  std::vector<size_t> ends;
+  void give(size_t slot, const Work& work) const {
+    size_t begin = 0;
+    for (const size_t end : ends) {
+      if (end > begin) work.part(slot, std::string_view(text).substr(begin, end - begin));
+      work.document_end(slot);
+      begin = end;
+    }
+    if (begin < text.size()) work.part(slot, std::string_view(text).substr(begin));
+  }
 };
 
 class Tokenizing {
@@ -110,15 +126,18 @@ void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Wor
   team_.run(int64_t(group.size()), [&](int64_t item, int) {
     const auto i = size_t(item);
     if (bad_.contains(group[i])) return;
-    std::string text;
+    Passage passage;
     try {
-      if (!read_document(inventory_.folder, *group[i], [&](std::string_view piece) { text += piece; })) reasons[i] = kChanged;
+      const bool same = read_document(
+          inventory_.folder, *group[i], [&](std::string_view piece) { passage.text += piece; },
+          [&] { passage.ends.push_back(passage.text.size()); });
+      if (!same) reasons[i] = kChanged;
     } catch (const Error& e) {
       if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
       reasons[i] = e.what();
     }
-    bytes[i] = int64_t(text.size());
-    if (reasons[i].empty()) work.part(i, text);
+    bytes[i] = int64_t(passage.text.size());
+    if (reasons[i].empty()) passage.give(i, work);
   });
   for (size_t i = 0; i < group.size(); ++i) {
     if (!reasons[i].empty()) leave_out(*group[i], reasons[i]);
@@ -136,34 +155,55 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
     return leave_out(file, e.what());
   }
   TextParts parts(cuts);
-  std::vector<std::string_view> round;
-  size_t wanted = kRound;
+  std::vector<Passage> round(1);  // the last one is open: short documents share it, a part of a long one closes it
+  size_t wanted = kRound, taken = 0;
   int64_t bytes = 0;
   const int64_t begin = progress_.bytes;
-  const auto take = [&](bool last) {
-    round.clear();
-    for (std::string_view part; parts.next(part, last);) round.push_back(part), bytes += int64_t(part.size());
-    team_.run(int64_t(round.size()), [&](int64_t i, int) { work.part(size_t(i), round[size_t(i)]); });
+  const auto encode_round = [&] {
+    team_.run(int64_t(round.size()), [&](int64_t i, int) { round[size_t(i)].give(size_t(i), work); });
     for (size_t i = 0; i < round.size(); ++i) work.collect(i);
-    wanted = parts.waiting() + kRound;
+    round.assign(1, {});
+    taken = 0;
     progress_.bytes = begin + std::min(bytes, file.bytes);
     report();
   };
-  const bool same = read_document(inventory_.folder, file, [&](std::string_view piece) {
-    parts.add(piece);
-    if (parts.waiting() >= wanted) take(false);
-  });
+  const auto take = [&](bool last) {
+    for (std::string_view part; parts.next(part, last);) {
+      round.back().text += part;
+      bytes += int64_t(part.size()), taken += part.size();
+      if (round.back().text.size() >= TextParts::kPart) round.emplace_back();
+    }
+    wanted = parts.waiting() + kRound;
+  };
+  const bool same = read_document(
+      inventory_.folder, file,
+      [&](std::string_view piece) {
+        parts.add(piece);
+        if (parts.waiting() < wanted) return;
+        take(false);
+        encode_round();
+      },
+      [&] {
+        take(true);
+        round.back().ends.push_back(round.back().text.size());
+        if (taken >= kRound) encode_round();
+      });
   TW_CHECK(same, data, "{} changed while it was read: scan the folder again", (inventory_.folder / file.path).string());
   take(true);
+  encode_round();
   work.end(file, bytes);
 }
 
 std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
   BpeTrainer trainer({.vocab_size = options_.vocab_size, .special_tokens = {options_.eos_token}, .threads = options_.threads});
-  std::vector<std::string> texts(kGroupFiles);
+  std::vector<std::vector<std::string>> texts(kGroupFiles);
   read("train tokenizer", files_[size_t(Split::train)], Cuts::words,
-       {.part = [&](size_t slot, std::string_view text) { texts[slot] = text; },
-        .collect = [&](size_t slot) { trainer.add(std::exchange(texts[slot], {})); },
+       {.part = [&](size_t slot, std::string_view text) { texts[slot].emplace_back(text); },
+        .document_end = [](size_t) {},
+        .collect =
+            [&](size_t slot) {
+              for (const std::string& text : std::exchange(texts[slot], {})) trainer.add(text);
+            },
         .end = [](const ScannedFile&, int64_t) {}});
   return std::make_unique<TextTokenizer>(trainer.train());
 }
@@ -207,7 +247,8 @@ void Tokenizing::keep(Split split, const SplitTokens& earlier) {
   try {
     const auto file = TokenFile::open(path);
     if (file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
-        file->tokenizer_hash() != tokenizer_->hash() || file->eod() != eod_ || int64_t(file->documents().size()) != earlier.documents)
+        file->tokenizer_hash() != tokenizer_->hash() || file->eod() != eod_ ||
+        int64_t(file->documents().size()) != earlier.documents)
       return;
   } catch (const Error&) {
     return;
@@ -230,6 +271,10 @@ void Tokenizing::encode_split(Split split) {
   std::vector<std::vector<int32_t>> ids(kGroupFiles);
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
        {.part = [&](size_t slot, std::string_view text) { tokenizer_->encode(text, {}, ids[slot]); },
+        .document_end =
+            [&](size_t slot) {
+              if (eod_ >= 0) ids[slot].push_back(eod_);
+            },
         .collect = [&](size_t slot) { writer.append(std::exchange(ids[slot], {})); },
         .end =
             [&](const ScannedFile& file, int64_t bytes) {

@@ -1,6 +1,7 @@
 // Kinds of files a folder is scanned for. A new one is a new file here: its Format, and a line in format.cpp.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string_view>
 
@@ -8,11 +9,15 @@
 
 namespace tw {
 
+// Called between two documents of a file that holds several (lines of JSON): their tokens are divided by the
+// end-of-document token.
+using DocumentEnd = std::function<void()>;
+
 struct Format {
   std::string_view kind;                         // shown to people, stored in the inventory
   std::span<const std::string_view> extensions;  // lower case, without the dot
-  // Gives the document's text in pieces. Error(data) says why there is none.
-  void (*extract)(TextReader& file, const TextSink& sink);
+  // Gives the documents' text in pieces. Error(data) says why there is none.
+  void (*extract)(TextReader& file, const TextSink& sink, const DocumentEnd& document_end);
 };
 
 extern const Format kPlainText, kMarkdown, kHtml;

@@ -401,7 +401,7 @@ void check_charset(std::string_view html) {
   }
 }
 
-void extract(TextReader& file, const TextSink& sink) {
+void extract(TextReader& file, const TextSink& sink, const DocumentEnd&) {
   std::string html, block;
   while (file.next(block)) {
     if (html.empty() && file.encoding() == Encoding::latin1) check_charset(block);

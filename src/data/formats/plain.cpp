@@ -7,7 +7,7 @@ namespace {
 constexpr std::string_view kTextExtensions[] = {"txt", "text"};
 constexpr std::string_view kMarkdownExtensions[] = {"md", "markdown"};
 
-void extract(TextReader& file, const TextSink& sink) {
+void extract(TextReader& file, const TextSink& sink, const DocumentEnd&) {
   std::string block;
   while (file.next(block)) sink(block);
 }
