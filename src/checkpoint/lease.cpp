@@ -17,6 +17,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/json_guard.h"
 #include "src/core/log.h"
 
 namespace tw {
@@ -94,17 +95,18 @@ struct Holder {
     if (!json.is_object()) return std::nullopt;
     try {
       Holder h;
-      h.token = json.at("token").get<int64_t>();
+      const auto token = whole_number(json.at("token")), process = whole_number(json.at("pid"), 1, INT32_MAX),
+                 restart = whole_number(json.at("job_restart"));
+      if (!token || !process || !restart) return std::nullopt;
+      h.token = *token, h.pid = *process, h.job_restart = *restart;
       h.released = json.at("released").get<bool>();
       h.host = json.at("host").get<std::string>();
-      h.pid = json.at("pid").get<int64_t>();
       h.start = json.at("start").get<std::string>();
       h.boot = json.at("boot").get<std::string>();
       h.machine = json.at("machine").get<std::string>();
       h.pid_space = json.at("pid_space").get<std::string>();
       h.pid_start = json.at("pid_start").get<std::string>();
       h.job = json.at("job").get<std::string>();
-      h.job_restart = json.at("job_restart").get<int64_t>();
       return h;
     } catch (const nlohmann::json::exception&) {
       return std::nullopt;
