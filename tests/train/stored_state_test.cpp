@@ -61,7 +61,7 @@ TEST_F(StoredState, OtherModelsDataAndBatchesAreNamed) {
   expect_refused(ExitCode::data, "another model", train_options({.type = Architecture::gpt2}));
   expect_refused(ExitCode::config, "training.global_batch_size is 32", train_options({.global_batch_size = 32}));
   info_.data_fingerprint = "other";
-  expect_refused(ExitCode::data, "the training data changed");
+  expect_refused(ExitCode::data, "the training data or its blend changed");
 }
 
 TEST_F(StoredState, DamageIsRefusedBeforeAWeightIsTaken) {
