@@ -181,12 +181,17 @@ std::string nearest_config_name(std::string_view name) {
     best = score;
     nearest = candidate;
   };
+  // The difference of the lengths is the least that two names are apart.
+  const auto compare = [&](std::string_view candidate) {
+    const size_t longer = std::max(name.size(), candidate.size()), shorter = std::min(name.size(), candidate.size());
+    if (2 * int(longer - shorter) < best) offer(candidate, 2 * edit_distance(name, candidate));
+  };
   const bool dotted = name.find('.') != name.npos;
   const std::string_view leaf = name.substr(name.find('.') + 1);
   if (!dotted)
-    for (const auto& section : kSections) offer(section.name, 2 * edit_distance(name, section.name));
+    for (const auto& section : kSections) compare(section.name);
   for (const auto& key : kKeys) {
-    if (dotted) offer(key.name, 2 * edit_distance(name, key.name));
+    if (dotted) compare(key.name);
     // The right name in the wrong section, or without one: second to a single wrong letter.
     if (leaf == key.leaf()) offer(key.name, 3);
   }
