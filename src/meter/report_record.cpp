@@ -10,6 +10,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
+#include "src/core/json_guard.h"
 
 namespace tw::report {
 namespace {
@@ -25,7 +26,10 @@ Json read_json(RunRecord& run, const char* name, const char* what) {
     return nullptr;
   }
   try {
-    Json json = Json::parse(read_file(path, kMaxJson));
+    const std::string text = read_file(path, kMaxJson);
+    // A swarm of small values would take many times the file's size.
+    check_json_structure(text, {.depth = 64, .values = std::min(text.size() / 8 + 4096, size_t(1) << 24)}, name);
+    Json json = Json::parse(text);
     if (json.is_object()) return json;
     run.notes.push_back(fmt::format("{} is damaged: it is no object; {}.", name, what));
   } catch (const std::exception& e) {
