@@ -39,14 +39,15 @@ Finding checkpoint(const fs::path& path, bool read_data) {
 Finding token_file(const fs::path& path, int raw_bits, bool read_data) {
   const auto file = TokenFile::open(path, raw_bits, read_data);
   Finding f;
-  f.text = fmt::format("token file {}\n  {} tokens of {} bits, vocabulary {}\n  {} documents, {} of text{}\n  tokenizer {}\n  tokens {}{}",
-                       path.string(), file->size(), file->bits(), file->vocab_size(), file->documents().size(),
+  f.text = fmt::format("token file {}\n  {} tokens of {} bits, vocabulary {}, end of document {}\n  {} documents, {} of text{}\n  tokenizer {}\n  tokens {}{}",
+                       path.string(), file->size(), file->bits(), file->vocab_size(), file->eod() < 0 ? "unknown" : std::to_string(file->eod()),
+                       file->documents().size(),
                        human_bytes(double(file->source_bytes())),
                        file->source_bytes() > 0 ? fmt::format(", {:.2f} bytes a token", double(file->source_bytes()) / double(file->size())) : "",
                        file->tokenizer_hash().empty() ? "unknown" : file->tokenizer_hash(), file->checksum(),
                        read_data ? ", checked" : "");
   f.json = {{"kind", "token file"}, {"file", path.string()}, {"tokens", file->size()}, {"bits", file->bits()},
-            {"vocab_size", file->vocab_size()}, {"documents", file->documents().size()}, {"bytes", file->source_bytes()},
+            {"vocab_size", file->vocab_size()}, {"eod", file->eod()}, {"documents", file->documents().size()}, {"bytes", file->source_bytes()},
             {"tokenizer_hash", file->tokenizer_hash()}, {"tokens_xxh3", file->checksum()}, {"verified", read_data}};
   constexpr size_t kShown = 20;
   for (size_t i = 0; i < std::min(kShown, file->documents().size()); ++i) {

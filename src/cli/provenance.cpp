@@ -10,6 +10,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
+#include "src/core/json_guard.h"
 #include "src/core/utf8.h"
 #include "src/data/provenance.h"
 #include "src/data/scan.h"
@@ -40,20 +41,22 @@ struct Run {
 
 bool is_run(const fs::path& path) { return fs::exists(path / "config.toml") || fs::is_directory(path / "tokens"); }
 
-int64_t steps_done(const fs::path& run) {
+// train.json; null where there is none.
+nlohmann::json training_record(const fs::path& run) {
+  if (!fs::exists(run / "train.json")) return {};
+  const std::string text = read_file(run / "train.json", 1 << 24);
+  check_json_structure(text, {}, (run / "train.json").string());
+  return nlohmann::json::parse(text, nullptr, false);
+}
+
+int64_t steps_done(const fs::path& run, const nlohmann::json& record) {
   int64_t steps = 0;
   if (const auto status = read_status(run)) steps = status->step;
-  if (fs::exists(run / "train.json")) {
-    const auto record = nlohmann::json::parse(read_file(run / "train.json", 1 << 24), nullptr, false);
-    if (record.is_object() && record.contains("step") && record["step"].is_number_integer())
-      steps = std::max(steps, record["step"].get<int64_t>());
-  }
+  if (record.is_object() && record.contains("step")) steps = std::max(steps, whole_number(record["step"]).value_or(0));
   return steps;
 }
 
-std::string trained_fingerprint(const fs::path& run) {
-  if (!fs::exists(run / "train.json")) return "";
-  const auto record = nlohmann::json::parse(read_file(run / "train.json", 1 << 24), nullptr, false);
+std::string trained_fingerprint(const nlohmann::json& record) {
   const bool known = record.is_object() && record.contains("data_fingerprint") && record["data_fingerprint"].is_string();
   return known ? record["data_fingerprint"].get<std::string>() : "";
 }
@@ -89,12 +92,13 @@ Run open_run(const fs::path& folder) {
     trained.push_back(file->file);
   }
   for (const std::string& name : config.get<std::vector<std::string>>("data.val")) take(find_tokens(folder, name), "val", raw_bits);
-  run.steps_done = steps_done(folder);
+  const nlohmann::json record = training_record(folder);
+  run.steps_done = steps_done(folder, record);
   run.step_samples = config.get<int64_t>("training.global_batch_size");
   if (trained.empty() || run.steps_done == 0 || run.step_samples == 0) return run;
   run.seq_len = config.get<int64_t>("training.seq_len");
   run.batches = resolve_data(config, trained, config.get<int64_t>("model.vocab_size"), run.step_samples).batches;
-  const std::string then = trained_fingerprint(folder), now = run.batches->fingerprint();
+  const std::string then = trained_fingerprint(record), now = run.batches->fingerprint();
   if (!then.empty() && then != now)
     run.note = fmt::format("the token files or data settings are not those it was trained with (fingerprint {} then, {} now)", then, now);
   return run;

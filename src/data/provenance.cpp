@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "src/core/error.h"
 #include "src/data/formats/encoding.h"
 
 namespace tw {
@@ -33,6 +34,9 @@ std::vector<size_t> documents_from(const TokenFile& file, const SourceQuery& que
 
 std::vector<SpanUses> uses_of(const Batches& batches, int64_t seq_len, int64_t steps, int64_t step_samples,
                               std::span<const TokenSpan> spans) {
+  constexpr int64_t kMost = int64_t(10'000'000'000);
+  TW_CHECK(steps >= 0 && step_samples >= 1 && steps <= kMost / step_samples, data, "{} steps of {} samples are more than {}: too many to ask for",
+           steps, step_samples, kMost);
   std::vector<SpanUses> uses(spans.size());
   if (spans.empty()) return uses;
   for (int64_t i = 0; i < steps * step_samples; ++i) {

@@ -204,10 +204,10 @@ StepResult Trainer::step() {
     const double* of = all + v / per_rank * row + buckets * per_rank + v % per_rank;
     loss_sum += of[0], tokens += of[per_rank];
   }
-  tokens = std::max(tokens, 1.0);  // all may be masked
+  const double divisor = std::max(tokens, 1.0);  // all may be masked
   StepResult r;
-  r.loss = float(loss_sum / tokens);
-  r.grad_norm = float(std::sqrt(squares) / tokens);
+  r.loss = float(loss_sum / divisor);
+  r.grad_norm = float(std::sqrt(squares) / divisor);
   r.lr = float(options_.schedule.at(step_));
   r.tokens = int64_t(tokens);
   r.verdict = skip_rule_.judge(r.loss, r.grad_norm);
@@ -216,7 +216,7 @@ StepResult Trainer::step() {
                             ? std::min(1.0, options_.max_grad_norm / (double(r.grad_norm) + 1e-6))
                             : 1.0;
     fault_point("train.optimizer");
-    optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / tokens, stream_);
+    optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / divisor, stream_);
   } else {
     ++skipped_;
     TW_CHECK(skip_rule_.consecutive() < options_.max_skipped, numerics,

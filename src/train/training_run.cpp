@@ -98,6 +98,11 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
            "data.train is empty: name token files, or a run folder that was tokenized with --out");
   train_files_ = open_files(config_, "data.train");
   val_files_ = open_files(config_, "data.val");
+  const TokenFile& first = *train_files_.front();
+  for (const auto& f : val_files_)
+    TW_CHECK(f->tokenizer_hash().empty() || first.tokenizer_hash().empty() || f->tokenizer_hash() == first.tokenizer_hash(), data,
+             "{} and {} were made with different tokenizers ({:.12} and {:.12}): tokenize them with one", f->path().string(),
+             first.path().string(), f->tokenizer_hash(), first.tokenizer_hash());
 
   std::optional<GivenModel> given;
   std::optional<GivenBatch> given_batch;
@@ -176,6 +181,7 @@ void Loop::say_blend() const {
   std::string text = "blend:";
   for (const Blend::Stage& s : stages) {
     text += fmt::format("\n  from step {}:", s.first / trainer_->options().global_batch_size + 1);
+    if (s.first >= steps_ * trainer_->options().global_batch_size) text += " (behind the end of this run)";
     for (size_t f = 0; f < s.parts.size(); ++f)
       text += fmt::format("{} {} {:.4g}", f ? "," : "", name(f), double(s.parts[f]) / double(s.period));
   }

@@ -42,6 +42,10 @@ TEST_F(Blended, StagesGiveTheSameWeightsOnAnyRanksAndWhereTheRunGoesOn) {
   EXPECT_NEAR(told[1]["epochs"].get<double>(), double(code) / 46, 1e-12);
   EXPECT_NEAR(told[0]["weight"].get<double>(), double(wiki) / 96, 1e-12);
 
+  const Ended seen = tokenwerk({"inspect", path("one"), "--provenance", "wiki.u16", "--json"});
+  ASSERT_EQ(seen.code, 0) << seen.err;
+  EXPECT_EQ(nlohmann::json::parse(seen.out)["documents"][0]["runs"][0]["samples"], wiki);
+
   const std::string want = weights(path("one"));
   for (const int n : {2, 4}) {
     const std::string run = "ranks" + std::to_string(n);
@@ -85,6 +89,9 @@ TEST_F(Blended, WrongOnesAreRefusedByName) {
   refused({"--data.blend", "0.7 x"}, "\"0.7 x\"");
   refused({"--data.blend", "0 0"}, "add up to 0");
   refused({"--data.blend", "50%: 1 1"}, "begin with the run");
+  const Ended late = tokenwerk(train("late", 2) + Words{"--data.blend", R"(["1 1", "1000: 1 2"])"});
+  EXPECT_EQ(late.code, 0) << late.err;
+  EXPECT_THAT(late.err, HasSubstr("behind the end of this run"));
   refused({"--data.reset_attention_mask", "true"}, "wiki.u16 does not say which token ends a document");
   refused({"--data.eod_mask_loss", "true"}, "data.eod_id");
   refused({"--data.reset_position_ids", "true", "--data.eod_id", "7", "--model.type", "llama"}, "rotary");
