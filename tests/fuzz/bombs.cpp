@@ -1,6 +1,9 @@
 #include "tests/fuzz/bombs.h"
 
+#include <cstdint>
 #include <string_view>
+
+#include <zlib.h>
 
 namespace tw::fuzz {
 namespace {
@@ -36,10 +39,116 @@ class List {
   std::vector<Bomb> bombs;
 };
 
+// `container`: 31 = gzip, -15 = bare deflate, as in ZIP files.
+std::string deflated(std::string_view text, int container) {
+  z_stream z{};
+  deflateInit2(&z, 9, Z_DEFLATED, container, 9, Z_DEFAULT_STRATEGY);
+  std::string out(deflateBound(&z, text.size()), '\0');
+  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  z.avail_in = uInt(text.size());
+  z.next_out = reinterpret_cast<Bytef*>(out.data());
+  z.avail_out = uInt(out.size());
+  deflate(&z, Z_FINISH);
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  return out;
+}
+
+struct ZipEntry {
+  std::string name, content;
+  uint64_t claimed = 0;  // 0 = the size it has
+};
+// A ZIP file (APPNOTE 6.3.3): local entries, directory, its end.
+std::string zip(const std::vector<ZipEntry>& entries, size_t times_listed = 1) {
+  std::string file, directory;
+  const auto number = [](std::string& to, uint64_t value, int width) {
+    for (int i = 0; i < width; ++i) to += char(value >> (8 * i) & 255);
+  };
+  size_t count = 0;
+  for (const ZipEntry& e : entries) {
+    const std::string packed = deflated(e.content, -15);
+    const uint64_t size = e.claimed ? e.claimed : e.content.size();
+    std::string head;
+    number(head, 20, 2), number(head, 0, 2), number(head, 8, 2), number(head, 0, 4);
+    number(head, crc32(0, reinterpret_cast<const Bytef*>(e.content.data()), uInt(e.content.size())), 4);
+    number(head, packed.size(), 4), number(head, size, 4), number(head, e.name.size(), 2), number(head, 0, 2);
+    for (size_t i = 0; i < times_listed; ++i, ++count) {
+      directory += std::string("PK\x01\x02\x14\x00", 6) + head;
+      number(directory, 0, 2), number(directory, 0, 2), number(directory, 0, 2), number(directory, 0, 4);
+      number(directory, file.size(), 4);
+      directory += e.name;
+    }
+    file += "PK\x03\x04" + head + e.name + packed;
+  }
+  const size_t begin = file.size();
+  file += directory + std::string("PK\x05\x06\0\0\0\0", 8);
+  number(file, count & 0xFFFF, 2), number(file, count & 0xFFFF, 2), number(file, directory.size(), 4),
+      number(file, begin, 4);
+  number(file, 0, 2);
+  return file;
+}
+
 std::string length_before(std::string text) {  // as in safetensors
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += char(text.size() >> (8 * i) & 255);
   return bytes + text;
+}
+
+// Files of a scanned folder, by extension. Those of formats that are not read end at once.
+void documents(List& list) {
+  const auto add = [&](const std::string& extension, const std::string& name, std::function<std::string()> make) {
+    list.add("scan", extension + ": " + name, [=] { return extension + "\n" + make(); });
+  };
+  for (const char* extension : {"txt", "md", "html", "csv", "tsv", "eml"})
+    for (const char* text :
+         {"a", "\n", "\"", ",", "<p>", "a,b\n", "=?utf-8?b?", "Content-Type: multipart/mixed; boundary=\"b\"\n\n--b\n"})
+      add(extension, std::string("a million times ") + text, [=] { return times(kMillion / 4, text); });
+  for (const char* line : {"[", "{\"text\":", "{}\n", "{\"text\":\"a\"}\n", "\n", "{\"text\":\"\\u0000\"}\n", "\""})
+    for (const char* extension : {"jsonl", "json"})
+      add(extension, std::string("a million times ") + line, [=] { return times(kMillion / 4, line); });
+  add("jsonl", "a long text", [] { return "{\"text\":\"" + times(8 * kMillion, "x") + "\"}\n"; });
+
+  for (const char* extension : {"txt.gz", "gz", "jsonl.gz", "html.gz"})
+    add(extension, "64 MB of a", [] { return deflated(std::string(64 << 20, 'a'), 31); });
+  add("txt.gz", "packed twice", [] { return deflated(deflated(std::string(64 << 20, 'a'), 31), 31); });
+  add("txt.gz", "a thousand members", [] { return times(1000, deflated("a line\n", 31)); });
+  add("txt.gz", "cut off", [] { return deflated(std::string(1 << 20, 'a'), 31).substr(0, 500); });
+
+  struct Office {
+    const char *extension, *part, *open, *close;
+  };
+  for (const Office& o : {Office{"docx", "word/document.xml", "<w:p><w:r><w:t>", "</w:t></w:r></w:p>"},
+                          Office{"odt", "content.xml", "<text:p>", "</text:p>"}}) {
+    const auto document = [=](std::string xml, uint64_t claimed = 0, const std::string& name = "") {
+      return zip({{"[Content_Types].xml", "<Types/>"},
+                  {"mimetype", "application/vnd.oasis.opendocument.text"},
+                  {name.empty() ? std::string(o.part) : name, std::move(xml), claimed}});
+    };
+    add(o.extension, "nested", [=] { return document(times(kMillion / 4, o.open)); });
+    add(o.extension, "nested and closed",
+        [=] { return document(times(kMillion / 4, o.open) + times(kMillion / 4, o.close)); });
+    add(o.extension, "64 MB of a", [=] { return document(o.open + std::string(64 << 20, 'a') + o.close); });
+    add(o.extension, "claims 4 GB", [=] { return document(std::string(o.open) + "a" + o.close, 0xFFFFFFF0); });
+    add(o.extension, "leads out", [=] { return document("root:x:0:0", 0, "../../../../etc/passwd"); });
+    add(o.extension, "leads to the root", [=] { return document("root:x:0:0", 0, "/etc/passwd"); });
+    add(o.extension, "NUL in a name", [=] { return document("<x/>", 0, std::string(o.part) + std::string("\0x", 2)); });
+    add(o.extension, "entities of entities", [=] {
+      std::string xml = "<!DOCTYPE x [<!ENTITY a0 \"ha\">";
+      for (int i = 1; i < 40; ++i)
+        xml += "<!ENTITY a" + std::to_string(i) + " \"" + times(10, "&a" + std::to_string(i - 1) + ";") + "\">";
+      return document(xml + "]>" + o.open + "&a39;" + o.close);
+    });
+    add(o.extension, "an entity of a file", [=] {
+      return document(std::string("<!DOCTYPE x [<!ENTITY e SYSTEM \"file:///etc/passwd\">]>") + o.open + "&e;" +
+                      o.close);
+    });
+    add(o.extension, "one entry, listed often", [=] {
+      return zip({{o.part, o.open + std::string(1 << 20, 'a') + o.close}}, 60'000);
+    });
+    add(o.extension, "no directory", [=] { return document("<x/>").substr(0, 100); });
+  }
+  add("pdf", "nested", [] { return "%PDF-1.4\n1 0 obj\n" + times(kMillion / 4, "["); });
+  add("pdf", "dictionaries", [] { return "%PDF-1.4\n1 0 obj\n" + times(kMillion / 4, "<</A "); });
 }
 
 }  // namespace
@@ -171,6 +280,7 @@ std::vector<Bomb> bombs() {
   list.add("sentencepiece", "nested", [] { return "\n" + times(kMillion, "\x0A"); });
   list.add("token_file", "headers", [] { return times(kMillion / 10, "OHDR\x02\x00\x01\x10\x10"); });
   list.add("token_file", "raw", [] { return "16\n" + times(kMillion, "ab"); });
+  documents(list);
   return std::move(list.bombs);
 }
 
