@@ -8,6 +8,7 @@
 #include "src/codec/text/tokenizer.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/data/formats/format.h"
 #include "src/data/token_file.h"
 #include "tests/meter/scratch_folder.h"
 
@@ -271,6 +272,52 @@ TEST_F(Tokenize, StoppedInTheMiddleItGoesOnFromThereAndLeavesNothingHalfWritten)
   EXPECT_TRUE(on.tokenizer_reused && on.of(Split::train).reused);
   EXPECT_FALSE(on.of(Split::val).reused);
   EXPECT_EQ(on.of(Split::val).documents, inventory_.sum(Split::val).files);
+}
+
+// Lines of JSON are documents: short ones of a short file, and of one that is encoded in parts (above 4 MiB), with a
+// document in it that is longer than a part.
+TEST_F(Tokenize, SeveralDocumentsOfAFileAreDividedByTheEndOfDocument) {
+  if (!find_format("a.jsonl")) GTEST_SKIP() << "no format here has several documents in a file";
+  std::vector<std::string> small, large;
+  for (uint32_t i = 0; i < 20; ++i) small.push_back(prose(100 + 40 * i, 100 + i));
+  for (uint32_t i = 0; i < 3000; ++i) large.push_back(prose(i == 1500 ? size_t(3) << 20 : 300 + i % 700, 200 + i));
+  const auto lines = [](const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) all += nlohmann::json{{"text", text}}.dump() + "\n";
+    return all;
+  };
+  write("small.jsonl", lines(small));
+  write("large.jsonl", lines(large));
+  ASSERT_GT(fs::file_size(docs() / "large.jsonl"), uintmax_t(4) << 20);
+  inventory_ = scan(docs(), {.shares = {1, 0, 0}});
+  std::vector<std::string> bytes;
+  for (const int threads : {1, 3}) {
+    fs::remove_all(options_.out);
+    options_.threads = threads;
+    run();
+    bytes.push_back(tokens_of(Split::train));
+  }
+  EXPECT_EQ(bytes[0], bytes[1]);
+  const auto tokenizer = TextTokenizer::load(options_.out / "tokenizer.json");
+  const auto file = TokenFile::open(options_.out / "tokens" / "train.h5", 0, true);
+  const int32_t eod = *tokenizer->special_id(options_.eos_token);
+  EXPECT_EQ(file->eod(), eod);
+  for (const auto& [name, texts] : {std::pair("small.jsonl", &small), std::pair("large.jsonl", &large)}) {
+    std::vector<int32_t> want, got;
+    int64_t text_bytes = 0;
+    for (const std::string& text : *texts) {
+      tokenizer->encode(text, {}, want);
+      want.push_back(eod);
+      text_bytes += int64_t(text.size());
+    }
+    for (const Document& d : file->documents())
+      if (d.path == name) {
+        for (int64_t t = 0; t < d.tokens; ++t) got.push_back((*file)[d.first_token + t]);
+        EXPECT_EQ(d.bytes, text_bytes) << name;
+      }
+    ASSERT_EQ(got.size(), want.size()) << name;
+    EXPECT_TRUE(got == want) << name;
+  }
 }
 
 }  // namespace
