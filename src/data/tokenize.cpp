@@ -156,7 +156,7 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
   }
   TextParts parts(cuts);
   std::vector<Passage> round(1);  // the last one is open: short documents share it, a part of a long one closes it
-  size_t wanted = kRound, taken = 0;
+  size_t wanted = 2 * TextParts::kPart, taken = 0;
   int64_t bytes = 0;
   const int64_t begin = progress_.bytes;
   const auto encode_round = [&] {
@@ -173,7 +173,7 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
       bytes += int64_t(part.size()), taken += part.size();
       if (round.back().text.size() >= TextParts::kPart) round.emplace_back();
     }
-    wanted = parts.waiting() + kRound;
+    wanted = parts.waiting() + 2 * TextParts::kPart;
   };
   const bool same = read_document(
       inventory_.folder, file,
@@ -181,7 +181,7 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
         parts.add(piece);
         if (parts.waiting() < wanted) return;
         take(false);
-        encode_round();
+        if (taken >= kRound) encode_round();
       },
       [&] {
         take(true);
