@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <nlohmann/json.hpp>
 
 #include "src/codec/text/tokenizer.h"
 #include "src/config/load.h"
@@ -26,8 +27,8 @@ constexpr int64_t kTokensShown = 30;  // on each side
 
 struct OpenFile {
   std::shared_ptr<const TokenFile> file;
-  std::string split;        // "train", "val", "test", "" = unknown
-  int64_t number = -1;      // among the files of a run's data.train, -1 = not one
+  std::string split;    // "train", "val", "test", "" = unknown
+  int64_t number = -1;  // among the files of a run's data.train, -1 = not one
 };
 
 // What a run was trained on, so far as its folder still tells.
@@ -57,7 +58,8 @@ int64_t steps_done(const fs::path& run, const nlohmann::json& record) {
 }
 
 std::string trained_fingerprint(const nlohmann::json& record) {
-  const bool known = record.is_object() && record.contains("data_fingerprint") && record["data_fingerprint"].is_string();
+  const bool known =
+      record.is_object() && record.contains("data_fingerprint") && record["data_fingerprint"].is_string();
   return known ? record["data_fingerprint"].get<std::string>() : "";
 }
 
@@ -91,7 +93,8 @@ Run open_run(const fs::path& folder) {
     if (file->number < 0) file->number = int64_t(trained.size());
     trained.push_back(file->file);
   }
-  for (const std::string& name : config.get<std::vector<std::string>>("data.val")) take(find_tokens(folder, name), "val", raw_bits);
+  for (const std::string& name : config.get<std::vector<std::string>>("data.val"))
+    take(find_tokens(folder, name), "val", raw_bits);
   const nlohmann::json record = training_record(folder);
   run.steps_done = steps_done(folder, record);
   run.step_samples = config.get<int64_t>("training.global_batch_size");
@@ -100,7 +103,8 @@ Run open_run(const fs::path& folder) {
   run.batches = resolve_data(config, trained, config.get<int64_t>("model.vocab_size"), run.step_samples).batches;
   const std::string then = trained_fingerprint(record), now = run.batches->fingerprint();
   if (!then.empty() && then != now)
-    run.note = fmt::format("the token files or data settings are not those it was trained with (fingerprint {} then, {} now)", then, now);
+    run.note = fmt::format(
+        "the token files or data settings are not those it was trained with (fingerprint {} then, {} now)", then, now);
   return run;
 }
 
@@ -122,7 +126,8 @@ std::vector<Run> open_all(const std::vector<fs::path>& data, int raw_bits) {
 
 std::string steps_text(const SpanUses& uses) {
   std::string text;
-  for (size_t i = 0; i < std::min(kStepsShown, uses.steps.size()); ++i) text += (i ? ", " : "") + std::to_string(uses.steps[i]);
+  for (size_t i = 0; i < std::min(kStepsShown, uses.steps.size()); ++i)
+    text += (i ? ", " : "") + std::to_string(uses.steps[i]);
   if (uses.steps.size() > kStepsShown) text += fmt::format(", … {}", uses.steps.back());
   return text;
 }
@@ -142,18 +147,24 @@ nlohmann::json to_json(const SpanUses& uses, const TokenSpan& span, const Run& r
 }
 
 std::string uses_text(const SpanUses& uses, const TokenSpan& span, const Run& run) {
-  std::string text = uses.steps.empty()
-                         ? fmt::format("not seen in {} steps", run.steps_done)
-                         : fmt::format("seen {:.2f} times, at {} of {} steps: {}", double(uses.tokens) / double(std::max<int64_t>(1, span.tokens)),
-                                       uses.steps.size(), run.steps_done, steps_text(uses));
+  std::string text = uses.steps.empty() ? fmt::format("not seen in {} steps", run.steps_done)
+                                        : fmt::format("seen {:.2f} times, at {} of {} steps: {}",
+                                                      double(uses.tokens) / double(std::max<int64_t>(1, span.tokens)),
+                                                      uses.steps.size(), run.steps_done, steps_text(uses));
   return run.note.empty() ? text : text + "\n    but " + run.note;
 }
 
 std::string or_unknown(const std::string& text) { return text.empty() ? "unknown" : text; }
 
 nlohmann::json to_json(const OpenFile& f, const Document& d, size_t number) {
-  return {{"file", f.file->path().string()}, {"split", f.split},     {"document", number},   {"path", d.path},
-          {"sha256", d.sha256},              {"licence", d.licence}, {"bytes", d.bytes},     {"first_token", d.first_token},
+  return {{"file", f.file->path().string()},
+          {"split", f.split},
+          {"document", number},
+          {"path", d.path},
+          {"sha256", d.sha256},
+          {"licence", d.licence},
+          {"bytes", d.bytes},
+          {"first_token", d.first_token},
           {"tokens", d.tokens}};
 }
 
@@ -165,16 +176,25 @@ void look_into(const fs::path& inventory, SourceQuery& query, std::string& text,
     if (!by_path && (query.sha256.empty() || f.sha256 != query.sha256)) continue;
     if (query.sha256.empty()) query.sha256 = f.sha256;
     const bool used = f.state == FileState::used;
-    text += fmt::format("\n{}: {} {}", inventory.string(), f.path, used ? std::string("is used for ") + name_of(f.split) : "is not used: " + f.reason);
-    json.push_back({{"inventory", inventory.string()}, {"path", f.path}, {"sha256", f.sha256}, {"used", used}, {"reason", f.reason}});
+    text += fmt::format("\n{}: {} {}", inventory.string(), f.path,
+                        used ? std::string("is used for ") + name_of(f.split) : "is not used: " + f.reason);
+    json.push_back({{"inventory", inventory.string()},
+                    {"path", f.path},
+                    {"sha256", f.sha256},
+                    {"used", used},
+                    {"reason", f.reason}});
   }
 }
 
 }  // namespace
 
-void find_source(const std::string& source, const std::vector<fs::path>& data, int raw_bits, std::string& text, nlohmann::json& json) {
+void find_source(const std::string& source, const std::vector<fs::path>& data, int raw_bits, std::string& text,
+                 nlohmann::json& json) {
   SourceQuery query = source_query(source);
-  json = {{"kind", "provenance"}, {"source", source}, {"documents", nlohmann::json::array()}, {"scanned", nlohmann::json::array()}};
+  json = {{"kind", "provenance"},
+          {"source", source},
+          {"documents", nlohmann::json::array()},
+          {"scanned", nlohmann::json::array()}};
   for (const fs::path& path : data)
     if (fs::exists(path / "inventory.json")) look_into(path / "inventory.json", query, text, json["scanned"]);
   json["sha256"] = query.sha256;
@@ -187,10 +207,10 @@ void find_source(const std::string& source, const std::vector<fs::path>& data, i
     for (const OpenFile& f : run.files)
       for (const size_t i : documents_from(*f.file, query)) {
         const Document& d = f.file->documents()[i];
-        lines.push_back(fmt::format("\n{}\n  sha256 {}\n  licence {}\n  {}{}: tokens {} to {} ({} of {} of text)", d.path,
-                                    or_unknown(d.sha256), or_unknown(d.licence), f.file->path().string(),
-                                    f.split.empty() ? "" : " (" + f.split + ")", d.first_token, d.first_token + d.tokens - 1,
-                                    d.tokens, human_bytes(double(d.bytes))));
+        lines.push_back(fmt::format("\n{}\n  sha256 {}\n  licence {}\n  {}{}: tokens {} to {} ({} of {} of text)",
+                                    d.path, or_unknown(d.sha256), or_unknown(d.licence), f.file->path().string(),
+                                    f.split.empty() ? "" : " (" + f.split + ")", d.first_token,
+                                    d.first_token + d.tokens - 1, d.tokens, human_bytes(double(d.bytes))));
         json["documents"].push_back(to_json(f, d, i));
         json["documents"].back()["runs"] = nlohmann::json::array();
         if (f.number < 0 || !run.batches) continue;
@@ -208,11 +228,13 @@ void find_source(const std::string& source, const std::vector<fs::path>& data, i
     for (const std::string& line : lines) text += line;
   }
   json["found"] = found;
-  text = fmt::format("{}: {} document{}{}", source, found, found == 1 ? "" : "s", found ? "" : ", no token comes from it") + text;
+  text = fmt::format("{}: {} document{}{}", source, found, found == 1 ? "" : "s",
+                     found ? "" : ", no token comes from it") +
+         text;
 }
 
-void show_token(const fs::path& data, const std::string& split, int64_t number, const fs::path& tokenizer_file, int raw_bits,
-                std::string& text, nlohmann::json& json) {
+void show_token(const fs::path& data, const std::string& split, int64_t number, const fs::path& tokenizer_file,
+                int raw_bits, std::string& text, nlohmann::json& json) {
   const std::vector<Run> all = open_all({data}, raw_bits);
   const Run& run = all.front();
   const OpenFile* f = nullptr;
@@ -220,16 +242,23 @@ void show_token(const fs::path& data, const std::string& split, int64_t number, 
     if (!f && (run.folder.empty() || file.split == split)) f = &file;
   TW_CHECK(f, no_input, "{} has no token file of the split \"{}\"", data.string(), split);
   const TokenFile& file = *f->file;
-  TW_CHECK(number >= 0 && number < file.size(), config, "--token {}: {} has tokens 0 to {}", number, file.path().string(), file.size() - 1);
+  TW_CHECK(number >= 0 && number < file.size(), config, "--token {}: {} has tokens 0 to {}", number,
+           file.path().string(), file.size() - 1);
   const Document& d = file.document_of(number);
   const size_t index = size_t(&d - file.documents().data());
   const int32_t id = file[number];
-  text = fmt::format("token {} of {}{}: id {}", number, file.path().string(), f->split.empty() ? "" : " (" + f->split + ")", id);
-  json = {{"kind", "token"}, {"token", number}, {"id", id}, {"document", to_json(*f, d, index)}, {"runs", nlohmann::json::array()}};
+  text = fmt::format("token {} of {}{}: id {}", number, file.path().string(),
+                     f->split.empty() ? "" : " (" + f->split + ")", id);
+  json = {{"kind", "token"},
+          {"token", number},
+          {"id", id},
+          {"document", to_json(*f, d, index)},
+          {"runs", nlohmann::json::array()}};
 
   fs::path path = tokenizer_file;
   const fs::path folder = fs::absolute(file.path()).parent_path();
-  for (const fs::path& beside : {run.folder / "tokenizer.json", folder / "tokenizer.json", folder.parent_path() / "tokenizer.json"})
+  for (const fs::path& beside :
+       {run.folder / "tokenizer.json", folder / "tokenizer.json", folder.parent_path() / "tokenizer.json"})
     if (path.empty() && fs::exists(beside)) path = beside;
   int64_t part = 0;  // of a file that holds several documents
   for (int64_t t = d.first_token; t < number; ++t) part += file.eod() >= 0 && file[t] == file.eod();
@@ -237,10 +266,12 @@ void show_token(const fs::path& data, const std::string& split, int64_t number, 
   if (!path.empty()) {
     const auto tokenizer = TextTokenizer::load(path);
     TW_CHECK(file.tokenizer_hash().empty() || tokenizer->hash() == file.tokenizer_hash(), data,
-             "{} was made with another tokenizer than {}: name it with --tokenizer", file.path().string(), path.string());
+             "{} was made with another tokenizer than {}: name it with --tokenizer", file.path().string(),
+             path.string());
     const auto decode = [&](int64_t begin, int64_t end) {
       std::vector<int32_t> ids;
-      for (int64_t t = std::max(begin, d.first_token); t < std::min(end, d.first_token + d.tokens); ++t) ids.push_back(file[t]);
+      for (int64_t t = std::max(begin, d.first_token); t < std::min(end, d.first_token + d.tokens); ++t)
+        ids.push_back(file[t]);
       return tokenizer->decode(ids);
     };
     // Bytes of the text before it: ends of documents are none of the text's, and some tokenizers begin with a space.
@@ -248,8 +279,10 @@ void show_token(const fs::path& data, const std::string& split, int64_t number, 
     for (int64_t t = d.first_token; t < number; ++t)
       if (file[t] != file.eod()) bytes += int64_t(tokenizer->token_bytes(file[t]).size());
     if (number > d.first_token)
-      bytes += int64_t(decode(d.first_token, d.first_token + 1).size()) - int64_t(tokenizer->token_bytes(file[d.first_token]).size());
-    const std::string before = repaired_utf8(decode(number - kTokensShown, number)), own = repaired_utf8(decode(number, number + 1)),
+      bytes += int64_t(decode(d.first_token, d.first_token + 1).size()) -
+               int64_t(tokenizer->token_bytes(file[d.first_token]).size());
+    const std::string before = repaired_utf8(decode(number - kTokensShown, number)),
+                      own = repaired_utf8(decode(number, number + 1)),
                       after = repaired_utf8(decode(number + 1, number + 1 + kTokensShown));
     text += fmt::format(" \"{}\"", own);
     around = fmt::format("\n  {}⟦{}⟧{}", before, own, after);
@@ -258,10 +291,12 @@ void show_token(const fs::path& data, const std::string& split, int64_t number, 
   }
   json["document_token"] = number - d.first_token;
   json["part"] = part;
-  text += fmt::format("\n  token {} of {} in {}{}{}\n  document {} of {}, sha256 {}\n  licence {}", number - d.first_token, d.tokens, d.path,
-                      json.contains("byte") ? fmt::format(", byte {} of {} of its text", json["byte"].get<int64_t>(), d.bytes) : "",
-                      part > 0 ? fmt::format(", behind {} ends of documents in it", part) : "", index, file.documents().size(),
-                      or_unknown(d.sha256), or_unknown(d.licence));
+  text += fmt::format(
+      "\n  token {} of {} in {}{}{}\n  document {} of {}, sha256 {}\n  licence {}", number - d.first_token, d.tokens,
+      d.path,
+      json.contains("byte") ? fmt::format(", byte {} of {} of its text", json["byte"].get<int64_t>(), d.bytes) : "",
+      part > 0 ? fmt::format(", behind {} ends of documents in it", part) : "", index, file.documents().size(),
+      or_unknown(d.sha256), or_unknown(d.licence));
   if (run.batches && f->number >= 0) {
     const TokenSpan span{size_t(f->number), number, 1};
     const SpanUses uses = uses_of(*run.batches, run.seq_len, run.steps_done, run.step_samples, {&span, 1}).front();

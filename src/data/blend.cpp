@@ -69,14 +69,15 @@ void deal(Blend::Stage& stage) {
 }  // namespace
 
 Blend::Blend(const std::vector<BlendStage>& stages, size_t files) : files_(files) {
-  TW_CHECK(!stages.empty() && stages.front().first_sample == 0, config, "data.blend: the first stage must begin with the run");
+  TW_CHECK(!stages.empty() && stages.front().first_sample == 0, config,
+           "data.blend: the first stage must begin with the run");
   TW_CHECK(files <= kMostFiles, config, "data.blend: {} files are more than {}", files, kMostFiles);
   for (const BlendStage& s : stages) {
     TW_CHECK(s.weights.size() == files, config, "data.blend: a stage has {} weights for the {} files of data.train",
              s.weights.size(), files);
     TW_CHECK(stages_.empty() || s.first_sample > stages_.back().first, config,
-             "data.blend: a stage begins with sample {}, not behind the one before it, which begins with {}", s.first_sample,
-             stages_.empty() ? 0 : stages_.back().first);
+             "data.blend: a stage begins with sample {}, not behind the one before it, which begins with {}",
+             s.first_sample, stages_.empty() ? 0 : stages_.back().first);
     std::vector<int64_t> before = stages_.empty() ? std::vector<int64_t>(files) : drawn(s.first_sample);
     Stage stage;
     stage.first = s.first_sample;
@@ -88,7 +89,8 @@ Blend::Blend(const std::vector<BlendStage>& stages, size_t files) : files_(files
 }
 
 const Blend::Stage& Blend::stage_of(int64_t sample) const {
-  const auto next = std::upper_bound(stages_.begin(), stages_.end(), sample, [](int64_t s, const Stage& x) { return s < x.first; });
+  const auto next =
+      std::upper_bound(stages_.begin(), stages_.end(), sample, [](int64_t s, const Stage& x) { return s < x.first; });
   return *(next - 1);
 }
 
@@ -119,8 +121,11 @@ bool Blend::uses(size_t file) const {
 
 BlendEntry parse_blend_entry(const std::string& text) {
   const auto refuse = [&] [[noreturn]] (const char* why) {
-    TW_FAIL(config, "data.blend: \"{}\" {}: weights of the files, for example \"0.7 0.3\", or with the step or share of the run "
-            "they begin at, \"1000: 0.2 0.8\" or \"75%: 0.2 0.8\"", text, why);
+    TW_FAIL(
+        config,
+        "data.blend: \"{}\" {}: weights of the files, for example \"0.7 0.3\", or with the step or share of the run "
+        "they begin at, \"1000: 0.2 0.8\" or \"75%: 0.2 0.8\"",
+        text, why);
   };
   BlendEntry entry;
   std::string_view rest = text;
@@ -128,7 +133,8 @@ BlendEntry parse_blend_entry(const std::string& text) {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), value);
     if (error != std::errc() || !std::isfinite(value) || value < 0) refuse("is no list of numbers from 0 on");
     rest.remove_prefix(size_t(end - rest.data()));
-    if (!rest.empty() && std::string_view(" \t,:%").find(rest.front()) == rest.npos) refuse("is no list of numbers from 0 on");
+    if (!rest.empty() && std::string_view(" \t,:%").find(rest.front()) == rest.npos)
+      refuse("is no list of numbers from 0 on");
   };
   const auto skip = [&] {
     while (!rest.empty() && (rest.front() == ' ' || rest.front() == '\t' || rest.front() == ',')) rest.remove_prefix(1);

@@ -13,8 +13,9 @@ struct BlendStage {
 
 // Deals samples to files so that, at every moment of a stage, each of its n files has had its share to within
 // 1 - 1 / (2n - 2) samples, which is the best there is (Tijdeman 1980, "The chairman assignment problem"). It is a
-// function of the sample's number: weights are kept as parts of a period, after which the pattern comes again. The period is the smallest up to 2^20 that holds the weights exactly (10 for 0.7 and 0.3), else
-// 2^20, which shifts a share by half a millionth at most.
+// function of the sample's number: weights are kept as parts of a period, after which the pattern comes again. The
+// period is the smallest up to 2^20 that holds the weights exactly (10 for 0.7 and 0.3), else 2^20, which shifts a
+// share by half a millionth at most.
 class Blend {
  public:
   // Error(config) where weights are negative, not finite or all 0, stages do not follow each other or a stage has
@@ -32,11 +33,11 @@ class Blend {
 
   struct Stage {
     int64_t first = 0;
-    std::vector<int64_t> before;   // of each file, when the stage begins
-    std::vector<int64_t> parts;    // of each file in a period
+    std::vector<int64_t> before;  // of each file, when the stage begins
+    std::vector<int64_t> parts;   // of each file in a period
     int64_t period = 0;
-    std::vector<uint16_t> file_of; // (period)
-    std::vector<int32_t> counted;  // of each file before every kBlock-th position of the period
+    std::vector<uint16_t> file_of;  // (period)
+    std::vector<int32_t> counted;   // of each file before every kBlock-th position of the period
   };
   const std::vector<Stage>& stages() const noexcept { return stages_; }
 
@@ -47,7 +48,8 @@ class Blend {
   size_t files_;
 };
 
-// One entry of data.blend: "0.7 0.3", or with its start "1000: 0.2 0.8" (a step) or "75%: 0.2 0.8" (a share of the run).
+// One entry of data.blend: "0.7 0.3", or with its start "1000: 0.2 0.8" (a step) or "75%: 0.2 0.8" (a share of the
+// run).
 struct BlendEntry {
   double start = 0;
   bool share = false;  // start is a part of 1

@@ -35,8 +35,8 @@ std::vector<size_t> documents_from(const TokenFile& file, const SourceQuery& que
 std::vector<SpanUses> uses_of(const Batches& batches, int64_t seq_len, int64_t steps, int64_t step_samples,
                               std::span<const TokenSpan> spans) {
   constexpr int64_t kMost = int64_t(10'000'000'000);
-  TW_CHECK(steps >= 0 && step_samples >= 1 && steps <= kMost / step_samples, data, "{} steps of {} samples are more than {}: too many to ask for",
-           steps, step_samples, kMost);
+  TW_CHECK(steps >= 0 && step_samples >= 1 && steps <= kMost / step_samples, data,
+           "{} steps of {} samples are more than {}: too many to ask for", steps, step_samples, kMost);
   std::vector<SpanUses> uses(spans.size());
   if (spans.empty()) return uses;
   for (int64_t i = 0; i < steps * step_samples; ++i) {
@@ -44,7 +44,8 @@ std::vector<SpanUses> uses_of(const Batches& batches, int64_t seq_len, int64_t s
     for (size_t s = 0; s < spans.size(); ++s) {
       const TokenSpan& span = spans[s];
       if (size_t(from.file) != span.file) continue;
-      const int64_t held = std::min(span.first + span.tokens, from.first_token + seq_len + 1) - std::max(span.first, from.first_token);
+      const int64_t held =
+          std::min(span.first + span.tokens, from.first_token + seq_len + 1) - std::max(span.first, from.first_token);
       if (held <= 0) continue;
       ++uses[s].samples;
       uses[s].tokens += held;

@@ -29,7 +29,8 @@ struct SpanUses {
   int64_t tokens = 0;          // of it in all of them: divided by the span's, how often it was seen
   std::vector<int64_t> steps;  // from 1, rising: each that saw it
 };
-// Error(data) for more than 10^10 samples. Over the first `steps` steps of `step_samples` samples. Asks for every sample, some 10^7 a second.
+// Over the first `steps` steps of `step_samples` samples; asks for every sample, some 10^7 a second. Error(data) for
+// more than 10^10 of them.
 std::vector<SpanUses> uses_of(const Batches& batches, int64_t seq_len, int64_t steps, int64_t step_samples,
                               std::span<const TokenSpan> spans);
 

@@ -1,7 +1,7 @@
 // What is trained on, from settings to weights and back: blends, packed documents, and where tokens come from.
-#include <gmock/gmock.h>
-
 #include <cmath>
+
+#include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
 #include "src/core/file.h"
@@ -22,8 +22,13 @@ class Blended : public Cli {
   }
   Words train(const std::string& run, int steps) const {
     const std::string files = "[\"" + path("wiki.u16") + "\", \"" + path("code.u16") + "\"]";
-    return Words{"train", "--out", path(run), "--data.train", files, "--model.vocab_size", "61", "--training.threads", "1",
-                 "--lr_scheduler.type", "constant"} + tiny(steps);
+    return Words{"train",   "--out",
+                 path(run), "--data.train",
+                 files,     "--model.vocab_size",
+                 "61",      "--training.threads",
+                 "1",       "--lr_scheduler.type",
+                 "constant"} +
+           tiny(steps);
   }
 };
 
@@ -54,7 +59,9 @@ TEST_F(Blended, StagesGiveTheSameWeightsOnAnyRanksAndWhereTheRunGoesOn) {
     EXPECT_EQ(weights(path(run)), want) << n << " ranks";
   }
   const Words saving = {"--checkpoint.interval", "3"};  // goes on behind step 6, within the second stage
-  ASSERT_EQ(ranks(4, train("stopped", 12) + blend + saving, {.environment = {{"TW_FAULT", "train.forward:2:7:error"}}}).code, 74);
+  ASSERT_EQ(
+      ranks(4, train("stopped", 12) + blend + saving, {.environment = {{"TW_FAULT", "train.forward:2:7:error"}}}).code,
+      74);
   const Ended on = ranks(2, train("stopped", 12) + blend + saving);
   ASSERT_EQ(on.code, 0) << on.err;
   EXPECT_THAT(on.err, HasSubstr("going on from"));
@@ -98,8 +105,9 @@ TEST_F(Blended, WrongOnesAreRefusedByName) {
 }
 
 TEST_F(Blended, PackedDocumentsNeedOnlyTheirLastToken) {
-  const Words packed = {"--data.eod_id", "7", "--data.reset_attention_mask", "true", "--data.reset_position_ids", "true",
-                        "--data.val", path("code.u16")};
+  const Words packed = {
+      "--data.eod_id", "7", "--data.reset_attention_mask", "true", "--data.reset_position_ids", "true", "--data.val",
+      path("code.u16")};
   const Ended e = tokenwerk(train("packed", 6) + packed);
   ASSERT_EQ(e.code, 0) << e.err;
   const Ended again = ranks(2, train("again", 6) + packed);
@@ -114,7 +122,9 @@ TEST_F(Blended, PackedDocumentsNeedOnlyTheirLastToken) {
     EXPECT_EQ(eval.code, 0) << eval.err;
     return nlohmann::json::parse(eval.out)["splits"][0]["loss"].get<double>();
   };
-  EXPECT_GT(std::fabs(evaluated("packed", {}) - evaluated("packed", {"--data.reset_attention_mask", "false", "--data.reset_position_ids", "false"})), 1e-5);
+  EXPECT_GT(std::fabs(evaluated("packed", {}) - evaluated("packed", {"--data.reset_attention_mask", "false",
+                                                                     "--data.reset_position_ids", "false"})),
+            1e-5);
 }
 
 class Provenance : public Cli {
@@ -123,7 +133,8 @@ class Provenance : public Cli {
     const std::string folder = documents();
     write("documents/LICENSE", "MIT License\n\nfree");
     fs::copy_file(folder + "/3.txt", folder + "/copy.txt");
-    const Ended e = tokenwerk(Words{"factory", folder, "--out", path("run"), "--data.reset_attention_mask", "true"} + tiny(40));
+    const Ended e =
+        tokenwerk(Words{"factory", folder, "--out", path("run"), "--data.reset_attention_mask", "true"} + tiny(40));
     EXPECT_EQ(e.code, 0) << e.err;
   }
   nlohmann::json inspect(const Words& words) const {

@@ -1,10 +1,10 @@
 // Samples dealt to files: exact shares at every moment, stages, random access.
 #include "src/data/blend.h"
 
-#include <gmock/gmock.h>
-
 #include <cmath>
 #include <numeric>
+
+#include <gmock/gmock.h>
 
 #include "src/core/error.h"
 #include "src/core/rng.h"
@@ -43,12 +43,15 @@ TEST(Blend, EachFileHasItsShareToWithinASampleAtEveryMoment) {
   for (uint64_t round = 0; round < 30; ++round) {
     std::vector<double> weights;
     for (uint64_t f = 0; f < 2 + round % 9; ++f) weights.push_back(double(1 + rng.bits(round * 100 + f) % 100));
-    EXPECT_LE(worst_error(weights, 2000), 1 - 1 / (2 * double(weights.size()) - 2) + 1e-9) << testing::PrintToString(weights);
+    EXPECT_LE(worst_error(weights, 2000), 1 - 1 / (2 * double(weights.size()) - 2) + 1e-9)
+        << testing::PrintToString(weights);
   }
 }
 
 TEST(Blend, PeriodsAreAsShortAsTheWeightsAllow) {
-  const auto period = [](std::vector<double> weights) { return Blend({{0, weights}}, weights.size()).stages()[0].period; };
+  const auto period = [](std::vector<double> weights) {
+    return Blend({{0, weights}}, weights.size()).stages()[0].period;
+  };
   EXPECT_EQ(period({0.7, 0.3}), 10);
   EXPECT_EQ(period({70, 30}), 10);
   EXPECT_EQ(period({0.7, 0.25, 0.05}), 20);
@@ -64,8 +67,12 @@ TEST(Blend, StagesGoOnWhereTheOneBeforeEnded) {
     EXPECT_EQ(blend.drawn(i), count) << i;
     const Blend::Draw draw = blend.at(i);
     EXPECT_EQ(draw.number, count[size_t(draw.file)]++) << i;
-    if (i < 7) { EXPECT_NE(draw.file, 1) << i; }
-    if (i >= 7 && i < 10) { EXPECT_EQ(draw.file, 1) << i; }
+    if (i < 7) {
+      EXPECT_NE(draw.file, 1) << i;
+    }
+    if (i >= 7 && i < 10) {
+      EXPECT_EQ(draw.file, 1) << i;
+    }
   }
   EXPECT_EQ(blend.drawn(10)[1], 3);
   const auto at10 = blend.drawn(10), at18 = blend.drawn(18);
