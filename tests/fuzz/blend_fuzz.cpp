@@ -17,6 +17,7 @@ TW_FUZZ_TARGET(blend) {
   }
   if (stages.empty() || !deal) return;
   const size_t files = stages[0].weights.size();
+  if (files > 8) return;  // it takes a step for each file and sample
   const Blend blend(stages, files);
   for (const int64_t n : {0, 1, 999, 1000, 3001}) {
     int64_t sum = 0;
