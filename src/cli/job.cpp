@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
 
@@ -30,18 +31,7 @@ void stop_if_asked() {
 
 std::string command_line(const std::string& command, const std::vector<std::string>& words) {
   std::string line = "tokenwerk " + command;
-  for (const std::string& word : words) {
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                                               "0123456789_-+=./,:@%") == word.npos;
-    line += ' ';
-    if (plain) {
-      line += word;
-      continue;
-    }
-    line += '\'';
-    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    line += '\'';
-  }
+  for (const std::string& word : words) line += ' ' + shell_word(word);
   return line;
 }
 

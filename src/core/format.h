@@ -1,4 +1,4 @@
-// Numbers and texts as people read them.
+// Numbers and texts as people read them, and as they type them.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -11,4 +11,6 @@ std::string human_seconds(double seconds); // "3 h 04 min", "2 min 10 s", "1.25 
 std::string human_joules(double joules);   // "51.2 kJ", "3.10 mJ"
 // The first and the last part of a text that is longer than `most` bytes, " […] " between them.
 std::string shortened(std::string_view text, size_t most);
+// The text as one word of a shell command, in quotes where it needs them.
+std::string shell_word(std::string_view text);
 }  // namespace tw

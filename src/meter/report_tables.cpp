@@ -1,8 +1,6 @@
 // Evaluation, energy, documents, how to repeat the run, settings.
 #include <algorithm>
-#include <cctype>
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include <fmt/format.h>
@@ -19,15 +17,6 @@ std::string seconds(double value) { return std::isfinite(value) ? human_seconds(
 std::string bytes(double value) { return std::isfinite(value) ? human_bytes(value) : "–"; }
 std::string number(double value) { return std::isfinite(value) ? whole(value) : "–"; }
 std::string real(double value, int significant) { return std::isfinite(value) ? digits(value, significant) : "–"; }
-
-// As a word of a shell command.
-std::string shell_word(const std::string& text) {
-  const auto plain = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || std::strchr("_./-+=:,@%", c); };
-  if (!text.empty() && std::all_of(text.begin(), text.end(), plain)) return text;
-  std::string word = "'";
-  for (const char c : text) word += c == '\'' ? "'\\''" : std::string(1, c);
-  return word + "'";
-}
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <limits>
 
 #include "src/core/error.h"
@@ -56,6 +57,20 @@ TEST(Format, LongTextsLoseTheirMiddle) {
   EXPECT_EQ(shortened("abcdefgh", 6), "abc […] fgh");
   EXPECT_EQ(shortened("ab\u00e9\u00e9\u00e9cd", 6), "ab […] cd") << "whole characters";
   EXPECT_EQ(Error(ExitCode::data, std::string(1 << 20, 'x')).what(), shortened(std::string(1 << 20, 'x'), 8000));
+}
+
+TEST(Format, ShellWordsComeBackFromTheShell) {
+  EXPECT_EQ(shell_word("runs/first-2_a.toml"), "runs/first-2_a.toml");
+  EXPECT_EQ(shell_word(""), "''");
+  for (const std::string text : {"", "a b", "it's", "$(x) `y` \\ \"q\"", "*?[a]", "line\nnext", "~", "#a", "ä;&|<>!"}) {
+    const std::string command = "printf %s " + shell_word(text);
+    FILE* shell = ::popen(command.c_str(), "r");
+    ASSERT_NE(shell, nullptr);
+    char back[64] = {};
+    const size_t n = std::fread(back, 1, sizeof back, shell);
+    EXPECT_EQ(::pclose(shell), 0);
+    EXPECT_EQ(std::string(back, n), text) << command;
+  }
 }
 
 }  // namespace
