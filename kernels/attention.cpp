@@ -21,6 +21,35 @@ void check_starts(const char* op, const ConstView& starts, int64_t B, int64_t T)
   if (starts) check_view(op, "starts", starts, {B, T}, DType::i32);
 }
 
+// Pairs of a query and a key it sees, of one head.
+double pairs(const ConstView& qkv, const ConstView& starts) {
+  const int64_t B = qkv.dim(0), T = qkv.dim(1);
+  if (!starts || !starts.device.is_cpu()) return double(B) * double(T) * double(T + 1) / 2;
+  double n = 0;
+  const int32_t* start = starts.as<int32_t>();
+  for (int64_t i = 0; i < B * T; ++i) n += double(i % T - start[i] + 1);
+  return n;
+}
+// Two products of length D a pair, and a softmax.
+OpWork work_of(const AttentionForward& op) {
+  return {.flops = pairs(op.qkv, op.starts) * double(op.heads) * (4 * double(op.qkv.dim(3)) + 4),
+          .bytes = double(op.qkv.bytes() + op.starts.bytes() + op.out.bytes() + op.lse.bytes()),
+          .dtype = op.qkv.dtype};
+}
+// Five products a pair: without the T x T matrix the scores are made again.
+OpWork work_of(const AttentionBackward& op) {
+  return {.flops = pairs(op.qkv, op.starts) * double(op.heads) * (10 * double(op.qkv.dim(3)) + 6),
+          .bytes = double(2 * op.qkv.bytes() + op.starts.bytes() + 2 * op.out.bytes() + op.lse.bytes()),
+          .dtype = op.qkv.dtype};
+}
+OpWork work_of(const AttentionDecode& op) {
+  const double B = double(op.qkv.dim(0)), fresh = double(op.qkv.dim(1)), D = double(op.qkv.dim(3));
+  const double read = B * D * double(op.kv_heads) * (double(op.past) + fresh) * 2;  // of both caches
+  return {.flops = B * fresh * (double(op.past) + (fresh + 1) / 2) * double(op.heads) * (4 * D + 4),
+          .bytes = double(2 * op.out.bytes()) + read * double(size_of(op.qkv.dtype)),
+          .dtype = op.qkv.dtype};
+}
+
 }  // namespace
 
 void attention_forward(const AttentionForward& op, const Stream& stream) {

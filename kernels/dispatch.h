@@ -1,6 +1,7 @@
 // The device switch: every public op is `check shapes, then TW_DISPATCH`. This is the only file with
-// a preprocessor test for a feature.
+// a preprocessor test for a feature. A file of ops defines work_of(op) for each (kernels/op_probe.h).
 #pragma once
+#include "kernels/op_probe.h"
 #include "src/core/error.h"
 #include "src/core/tensor.h"
 
@@ -14,13 +15,32 @@ void check_rank(const char* op, const char* argument, const ConstView& view, int
 
 }  // namespace tw
 
+// Runs `call`, which is the op, and tells the stream's probe of it.
+#define TW_PROBED(function, op, stream, call)                     \
+  do {                                                            \
+    if (OpProbe* const probe = (stream).probe()) [[unlikely]] {   \
+      probe->begin(stream);                                       \
+      call;                                                       \
+      probe->end(#function, work_of(op), stream);                 \
+    } else {                                                      \
+      call;                                                       \
+    }                                                             \
+  } while (false)
+
 #if TW_WITH_CUDA
-#define TW_DISPATCH(function, op, stream) \
-  ((stream).device().is_cuda() ? cuda::function(op, stream) : cpu::function(op, stream))
+namespace tw { inline constexpr bool kBuiltWithCuda = true; }
+#define TW_DISPATCH(function, op, stream)                                            \
+  do {                                                                               \
+    if ((stream).device().is_cuda())                                                 \
+      TW_PROBED(function, op, stream, cuda::function(op, stream));                   \
+    else                                                                             \
+      TW_PROBED(function, op, stream, cpu::function(op, stream));                    \
+  } while (false)
 #else
+namespace tw { inline constexpr bool kBuiltWithCuda = false; }
 #define TW_DISPATCH(function, op, stream)                                                        \
   do {                                                                                           \
     TW_CHECK((stream).device().is_cpu(), config, "[{}] this build has no CUDA", #function);      \
-    cpu::function(op, stream);                                                                   \
+    TW_PROBED(function, op, stream, cpu::function(op, stream));                                  \
   } while (false)
 #endif

@@ -1,5 +1,7 @@
 #include "kernels/embedding.h"
 
+#include <algorithm>
+
 #include "kernels/dispatch.h"
 
 namespace tw {
@@ -7,6 +9,22 @@ namespace {
 
 void check_starts(const char* op, const ConstView& starts, int64_t B, int64_t T) {
   if (starts) check_view(op, "starts", starts, {B, T}, DType::i32);
+}
+
+// Every row of the table is taken as one that was not read before.
+OpWork work_of(const EmbeddingForward& op) {
+  const size_t row = size_t(op.tokens.dim(1)) * size_of(op.tokens.dtype);
+  const size_t positions = op.positions ? size_t(op.ids.dim(1)) * row : 0;
+  return {.flops = op.positions ? double(op.x.count()) : 0,
+          .bytes = double(op.ids.bytes() + op.starts.bytes() + 2 * op.x.bytes() + positions),
+          .dtype = op.tokens.dtype};
+}
+OpWork work_of(const EmbeddingBackward& op) {
+  const double rows = double(std::min(op.ids.count(), op.dtokens.dim(0))), C = double(op.dtokens.dim(1));
+  const double positions = op.dpositions ? double(op.ids.dim(1)) * C : 0;
+  return {.flops = double(op.dx.count()) * (op.dpositions ? 2 : 1),
+          .bytes = double(op.ids.bytes() + op.starts.bytes() + op.dx.bytes()) + 2 * sizeof(float) * (rows * C + positions),
+          .dtype = op.dx.dtype};
 }
 
 }  // namespace

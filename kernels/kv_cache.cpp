@@ -3,6 +3,14 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+OpWork work_of(const KvCacheAppend& op) {
+  const double moved = double(op.qkv.dim(0) * op.qkv.dim(1) * 2 * op.kv_heads * op.qkv.dim(3));
+  return {.bytes = 2 * moved * double(size_of(op.qkv.dtype)), .dtype = op.qkv.dtype};
+}
+
+}  // namespace
 
 void kv_cache_append(const KvCacheAppend& op, const Stream& stream) {
   check_rank("kv_cache_append", "qkv", op.qkv, 4);

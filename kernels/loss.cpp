@@ -3,6 +3,16 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+OpWork work_of(const CrossEntropy& op) {
+  const double values = double(op.logits.dim(0)) * double(op.vocab);
+  return {.flops = values * (op.gradient ? 5 : 3),
+          .bytes = double(op.logits.bytes() * (op.gradient ? 2 : 1) + op.targets.bytes() + op.losses.bytes()),
+          .dtype = op.logits.dtype};
+}
+
+}  // namespace
 
 void cross_entropy(const CrossEntropy& op, const Stream& stream) {
   const char* name = "cross_entropy";

@@ -3,6 +3,22 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+OpWork work_of(const NormForward& op) {
+  return {.flops = double(op.x.count()) * ((op.beta ? 7 : 4) + (op.residual ? 1 : 0)),
+          .bytes = double(op.x.bytes() + op.residual.bytes() + op.sum.bytes() + op.gamma.bytes() + op.beta.bytes() +
+                          op.y.bytes() + op.mean.bytes() + op.rstd.bytes()),
+          .dtype = op.x.dtype};
+}
+OpWork work_of(const NormBackward& op) {
+  return {.flops = double(op.dy.count()) * ((op.mean ? 13 : 9) + (op.dsum ? 1 : 0)),
+          .bytes = double(op.dy.bytes() + op.s.bytes() + op.gamma.bytes() + op.mean.bytes() + op.rstd.bytes() +
+                          op.dsum.bytes() + op.dx.bytes() + 2 * (op.dgamma.bytes() + op.dbeta.bytes())),
+          .dtype = op.dy.dtype};
+}
+
+}  // namespace
 
 void norm_forward(const NormForward& op, const Stream& stream) {
   const char* name = "norm_forward";

@@ -3,6 +3,21 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+OpWork work_of(const AdamW& op) {
+  return {.flops = 15 * double(op.param.count()),
+          .bytes = double(2 * (op.param.bytes() + op.m.bytes() + op.v.bytes()) + op.gradient.bytes() +
+                          op.decayed.bytes() + op.copy.bytes())};
+}
+OpWork work_of(const SumOfSquares& op) {
+  return {.flops = 2 * double(op.x.count()), .bytes = double(op.x.bytes() + op.sums.bytes())};
+}
+OpWork work_of(const TreeSum& op) {
+  return {.flops = double((op.parts.dim(0) - 1) * op.parts.dim(1)), .bytes = double(op.parts.bytes() + op.out.bytes())};
+}
+
+}  // namespace
 
 void adamw(const AdamW& op, const Stream& stream) {
   const char* name = "adamw";

@@ -9,6 +9,31 @@ void check_same(const char* op, const char* argument, const ConstView& view, con
   check_view(op, argument, view, like.shape, like.dtype);
 }
 
+OpWork work_of(const GeluForward& op) {
+  return {.flops = double(op.x.count()) * (op.tanh_form ? 10 : 5), .bytes = double(op.x.bytes() + op.y.bytes()), .dtype = op.x.dtype};
+}
+OpWork work_of(const GeluBackward& op) {
+  return {.flops = double(op.x.count()) * (op.tanh_form ? 18 : 10),
+          .bytes = double(op.x.bytes() + op.dy.bytes() + op.dx.bytes()),
+          .dtype = op.x.dtype};
+}
+OpWork work_of(const SwigluForward& op) {
+  return {.flops = 5 * double(op.y.count()), .bytes = double(op.gate_up.bytes() + op.y.bytes()), .dtype = op.y.dtype};
+}
+OpWork work_of(const SwigluBackward& op) {
+  return {.flops = 11 * double(op.dy.count()),
+          .bytes = double(op.gate_up.bytes() + op.dy.bytes() + op.dgate_up.bytes()),
+          .dtype = op.dy.dtype};
+}
+OpWork work_of(const BiasBackward& op) {
+  return {.flops = double(op.dy.count()), .bytes = double(op.dy.bytes() + 2 * op.dbias.bytes()), .dtype = op.dy.dtype};
+}
+OpWork work_of(const Add& op) {
+  return {.flops = double(op.a.count()), .bytes = double(op.a.bytes() + op.b.bytes() + op.out.bytes()), .dtype = op.a.dtype};
+}
+OpWork work_of(const Cast& op) { return {.bytes = double(op.in.bytes() + op.out.bytes()), .dtype = op.in.dtype}; }
+OpWork work_of(const Scale& op) { return {.flops = double(op.x.count()), .bytes = double(2 * op.x.bytes())}; }
+
 }  // namespace
 
 void gelu_forward(const GeluForward& op, const Stream& stream) {

@@ -5,6 +5,15 @@
 #include "kernels/dispatch.h"
 
 namespace tw {
+namespace {
+
+OpWork work_of(const Rope& op) {
+  const double turned = double(op.qkv.dim(0) * op.qkv.dim(1) * (op.heads + op.kv_heads) * op.qkv.dim(3));
+  const double table = double(op.qkv.dim(1) * op.qkv.dim(3)) * sizeof(float);  // half of it cosines
+  return {.flops = 3 * turned, .bytes = 2 * turned * double(size_of(op.qkv.dtype)) + table, .dtype = op.qkv.dtype};
+}
+
+}  // namespace
 
 void rope_table(double theta, int64_t first, View cos, View sin) {
   check_rank("rope_table", "cos", cos, 2);

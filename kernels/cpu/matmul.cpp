@@ -86,15 +86,22 @@ void matmul_library(const MatMul& op, const Stream& stream) {
 
 }  // namespace
 
-void matmul(const MatMul& op, const Stream& stream) {
+MatMulPath path_of(const MatMul& op) {
   const int64_t M = op.out.dim(0), K = op.a.dim(op.transpose_a ? 0 : 1);
-  if (K > 0 && op.transpose_b && M <= kFewRows) return matmul_few_rows(op, stream);
+  if (K == 0) return MatMulPath::library;
+  if (op.transpose_b && M <= kFewRows) return MatMulPath::few_rows;
   // Our own blocks are ahead of the library where K fits one of them, and take bf16 as it is.
-  const bool shallow = K <= kShallow && !op.transpose_a && M >= kManyRows;
-  const bool narrow = op.a.dtype == DType::bf16;
-  if (K > 0 && narrow && has_bf16_products()) return v4_bf16::matmul_bf16_pairs(op, stream);
-  if (K > 0 && (narrow || shallow)) return matmul_gemm(op, stream);
-  matmul_library(op, stream);
+  if (op.a.dtype == DType::bf16) return has_bf16_products() ? MatMulPath::bf16_pairs : MatMulPath::blocks;
+  return K <= kShallow && !op.transpose_a && M >= kManyRows ? MatMulPath::blocks : MatMulPath::library;
+}
+
+void matmul(const MatMul& op, const Stream& stream) {
+  switch (path_of(op)) {
+    case MatMulPath::few_rows: return matmul_few_rows(op, stream);
+    case MatMulPath::bf16_pairs: return v4_bf16::matmul_bf16_pairs(op, stream);
+    case MatMulPath::blocks: return matmul_gemm(op, stream);
+    case MatMulPath::library: return matmul_library(op, stream);
+  }
 }
 
 }  // namespace tw::cpu

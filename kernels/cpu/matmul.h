@@ -23,4 +23,8 @@ using cpu::matmul_bf16_pairs;
 inline constexpr int64_t kFewRows = 8;
 void matmul_few_rows(const MatMul& op, const Stream& stream);
 
+// Which way is taken: by shape, dtype and instruction set alone.
+enum class MatMulPath { few_rows, bf16_pairs, blocks, library };
+MatMulPath path_of(const MatMul& op);
+
 }  // namespace tw::cpu

@@ -40,6 +40,7 @@ class Memory {
 int64_t allocation_count() noexcept;
 
 class ThreadTeam;
+class OpProbe;  // kernels/op_probe.h
 
 // The order in which ops run on a device. On the CPU it is a team of threads and an op has
 // finished when its call returns; on CUDA it is a cudaStream_t.
@@ -50,11 +51,19 @@ class Stream {
   Device device() const noexcept { return device_; }
   ThreadTeam& team() const noexcept { return *team_; }
   void* native() const noexcept { return native_; }
+  // Who is told of each op that runs here; nullptr = nobody, as at first.
+  OpProbe* probe() const noexcept { return probe_; }
+  Stream watched_by(OpProbe* probe) const noexcept {
+    Stream watched = *this;
+    watched.probe_ = probe;
+    return watched;
+  }
 
  private:
   Device device_;
   ThreadTeam* team_ = nullptr;
   void* native_ = nullptr;
+  OpProbe* probe_ = nullptr;
 };
 
 }  // namespace tw
