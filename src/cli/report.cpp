@@ -5,6 +5,7 @@
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 
 namespace tw {
@@ -20,18 +21,36 @@ void report_step(Job& job) {
 namespace {
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("report", "Writes report.html into a run folder, from what lies there.", "tokenwerk report runs/first");
-  std::string path;
-  arguments.word("RUN", path, "Run folder");
+  Arguments arguments(
+      "report", "Writes report.html into a run folder, from what lies there. Several runs are compared on one page.",
+      "tokenwerk report runs/first\n"
+      "  tokenwerk report runs/first runs/second --out compare.html\n"
+      "  tokenwerk report runs/* --json");
+  std::vector<std::string> folders;
+  std::string out;
+  bool json = false;
+  arguments.words("RUN", folders, "Run folder; two or more are compared", true);
+  arguments.option("--out", out, "The page; default: RUN/report.html, compare.html for several runs");
+  arguments.flag("--json", json, "Print the results and the settings that differ as JSON instead of writing a page");
   if (!arguments.parse(words)) return ExitCode::ok;
   if (world.rank() != 0) return ExitCode::ok;
-  write_report(path);  // reads what is there: no lease is needed
-  std::puts(summary_table(path).c_str());
+  const std::vector<std::filesystem::path> runs(folders.begin(), folders.end());
+  // Reads what is there: no lease is needed.
+  if (json) {
+    std::puts(comparison_json(runs).c_str());
+  } else if (runs.size() == 1) {
+    write_report(runs[0], out);
+    std::puts(summary_table(runs[0]).c_str());
+  } else {
+    if (out.empty()) out = "compare.html";
+    write_file_atomically(out, comparison_html(runs));
+    log_info("{} runs compared: {}", runs.size(), out);
+  }
   return ExitCode::ok;
 }
 
 }  // namespace
 
-const Command kReport = {"report", "report.html of a run", run};
+const Command kReport = {"report", "report.html of a run; runs compared", run};
 
 }  // namespace tw

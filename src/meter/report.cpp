@@ -7,8 +7,9 @@
 #include "src/core/clock.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
-#include "src/meter/report_html.h"
-#include "src/meter/report_sections.h"
+#include "src/meter/report/facts.h"
+#include "src/meter/report/html.h"
+#include "src/meter/report/sections.h"
 #include "src/meter/status.h"
 
 namespace tw {
@@ -16,26 +17,15 @@ using namespace report;
 
 std::string report_html(const std::filesystem::path& folder) {
   const RunRecord run = read_run(folder);
-  std::string html =
-      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      // Whatever slipped through the escaping could still load nothing.
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "script-src "
-      "'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n";
-  html += "<title>" + escaped(run.name, 120) + " – Tokenwerk run report</title>\n<style>";
-  html += style_sheet();
-  html += "</style></head><body><main>\n";
-  html += page_head(run) + curves(run) + samples(run) + evaluation(run) + energy(run) + documents(run) + repeat(run) +
-          configuration(run) + remarks(run);
-  html += fmt::format(
-      "<p class=\"page-end\">Made by tokenwerk {} on {} from the files of the run folder alone.</p>\n</main><script>",
-      program_version(), iso_time(unix_seconds()));
-  html += script();
-  return html + "</script></body></html>\n";
+  return page(run.name + " – Tokenwerk run report", run_header(run),
+              {results(run), curves(run), evaluation(run), memorisation(run), samples(run), energy(run), documents(run),
+               configuration(run), repeat(run), remarks(run)},
+              fmt::format("Made by tokenwerk {} on {} from the files of the run folder alone.", program_version(),
+                          time_of_day(iso_time(unix_seconds()))));
 }
 
-void write_report(const std::filesystem::path& folder) {
-  write_file_atomically(folder / "report.html", report_html(folder));
+void write_report(const std::filesystem::path& folder, const std::filesystem::path& page) {
+  write_file_atomically(page.empty() ? folder / "report.html" : page, report_html(folder));
 }
 
 std::string summary_table(const std::filesystem::path& folder) {
@@ -49,14 +39,11 @@ std::string summary_table(const std::filesystem::path& folder) {
   if (!model.empty()) line("model", model);
   if (run.step_lines) line("training loss", digits(run.final_loss, 4) + " at the last step");
   if (const Json* split = run.headline_split()) {
-    const std::string name = text_of(*split, "name");
-    line("held-out loss", fmt::format("{} ({}), perplexity {}", digits(real_of(*split, "loss"), 4), name,
-                                      digits(real_of(*split, "perplexity"), 4)));
-    const double order = real_of(*split, "ngram_order");
-    line("bits per byte", fmt::format("{}; n-gram{} {}; gzip -9 {}", digits(real_of(*split, "bits_per_byte"), 4),
-                                      std::isfinite(order) ? fmt::format(" of order {:.0f}", order) : std::string(),
-                                      digits(real_of(*split, "ngram_bits_per_byte"), 4),
-                                      digits(real_of(*split, "gzip_bits_per_byte"), 4)));
+    line("held-out loss", fmt::format("{} ({}), perplexity {}", digits(real_of(*split, "loss"), 4),
+                                      text_of(*split, "name"), digits(real_of(*split, "perplexity"), 4)));
+    std::string bits = digits(real_of(*split, "bits_per_byte"), 4);
+    for (const Baseline& b : baselines_of(*split)) bits += fmt::format("; {} {}", b.name, digits(b.bits_per_byte, 4));
+    line("bits per byte", bits);
   } else {
     line("held-out text", "not evaluated");
   }
