@@ -244,9 +244,11 @@ void Tokenizing::make_tokenizer() {
 void Tokenizing::keep(Split split, const SplitTokens& earlier) {
   const fs::path path = options_.out / "tokens" / (std::string(name_of(split)) + ".h5");
   if (earlier.documents == 0 || !fs::exists(path)) return;
+  std::string checksum;
   try {
     const auto file = TokenFile::open(path);
-    if (file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
+    checksum = file->checksum();
+    if ((!earlier.checksum.empty() && checksum != earlier.checksum) || file->size() != earlier.tokens || file->source_bytes() != earlier.bytes ||
         file->tokenizer_hash() != tokenizer_->hash() || file->eod() != eod_ ||
         int64_t(file->documents().size()) != earlier.documents)
       return;
@@ -256,6 +258,7 @@ void Tokenizing::keep(Split split, const SplitTokens& earlier) {
   SplitTokens& out = result_.splits[size_t(split)];
   out = earlier;
   out.file = path;
+  out.checksum = checksum;
   out.reused = true;
 }
 
@@ -291,6 +294,7 @@ void Tokenizing::encode_split(Split split) {
   out.tokens = writer.tokens();
   writer.finish();
   out.file = path;
+  out.checksum = TokenFile::open(path)->checksum();
   out.seconds = now_seconds() - start;
 }
 

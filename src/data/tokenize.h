@@ -31,6 +31,7 @@ struct SplitTokens {
   std::filesystem::path file;  // absolute or as options.out; "" = the split has no files
   int64_t documents = 0, tokens = 0;
   int64_t bytes = 0;           // of text
+  std::string checksum;        // of the tokens, as the file names it; "" = not known
   double seconds = 0;          // it took to make them
   bool reused = false;         // made by an earlier call
   double bytes_per_token() const noexcept { return tokens > 0 ? double(bytes) / double(tokens) : 0; }

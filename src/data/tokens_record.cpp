@@ -22,6 +22,7 @@ void write_tokens_record(const TokensRecord& r, const std::filesystem::path& pat
                               {"documents", s.documents},
                               {"tokens", s.tokens},
                               {"bytes", s.bytes},
+                              {"checksum", s.checksum},
                               {"seconds", s.seconds}};
   }
   const nlohmann::json out = {{"version", kVersion},
@@ -60,6 +61,7 @@ std::optional<TokensRecord> read_tokens_record(const std::filesystem::path& path
       s.documents = node["documents"].whole(kMost);
       s.tokens = node["tokens"].whole(kMost);
       s.bytes = node["bytes"].whole(kMost);
+      s.checksum = node.text_or("checksum", "");
       if (node["seconds"].raw().is_number()) s.seconds = node["seconds"].raw().get<double>();
     }
     return r;

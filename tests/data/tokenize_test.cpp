@@ -143,6 +143,11 @@ TEST_F(Tokenize, WhatIsThereIsKept) {
   EXPECT_EQ(reused(), "ttvt");
   folder_.write("run/tokens/train.h5", tokens.substr(0, tokens.size() / 2));
   EXPECT_EQ(reused(), "t-vt");
+  nlohmann::json other = record();
+  EXPECT_EQ(other["splits"]["train"]["checksum"], tokens_sum);
+  other["splits"]["train"]["checksum"] = "0";  // the file is another one
+  folder_.write("run/tokens/tokens.json", other.dump());
+  EXPECT_EQ(reused(), "t-vt");
   fs::remove(options_.out / "tokenizer.json");
   EXPECT_EQ(reused(), "-tvt");  // trained again, to the same one
   for (const std::string& bad : {std::string("{"), std::string(), written.substr(0, 100), std::string(1000, '['), std::string("[]")}) {
