@@ -40,7 +40,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     std::puts(comparison_json(runs).c_str());
   } else if (runs.size() == 1) {
     write_report(runs[0], out);
-    std::puts(summary_table(runs[0]).c_str());
+    std::puts(summary_table(runs[0], out).c_str());
   } else {
     if (out.empty()) out = "compare.html";
     write_file_atomically(out, comparison_html(runs));

@@ -28,7 +28,7 @@ void write_report(const std::filesystem::path& folder, const std::filesystem::pa
   write_file_atomically(page.empty() ? folder / "report.html" : page, report_html(folder));
 }
 
-std::string summary_table(const std::filesystem::path& folder) {
+std::string summary_table(const std::filesystem::path& folder, const std::filesystem::path& page) {
   const RunRecord run = read_run(folder);
   const Energy e = energy_of(run);
   std::string out;
@@ -63,8 +63,8 @@ std::string summary_table(const std::filesystem::path& folder) {
     line("energy, all phases", total);
   }
   std::error_code absent;
-  const auto page = folder / "report.html";
-  line("report", std::filesystem::exists(page, absent) ? page.string() : "not written");
+  const auto report = page.empty() ? folder / "report.html" : page;
+  line("report", std::filesystem::exists(report, absent) ? report.string() : "not written");
   return out;
 }
 

@@ -13,9 +13,9 @@ namespace tw {
 void write_report(const std::filesystem::path& folder, const std::filesystem::path& page = {});
 std::string report_html(const std::filesystem::path& folder);
 
-// What `factory` prints at its end: loss, perplexity, bits per byte against the baselines, speed, energy, the report's
-// place.
-std::string summary_table(const std::filesystem::path& folder);
+// What `factory` prints at its end: loss, perplexity, bits per byte against the baselines, speed, energy, the place of
+// the report: `page`, FOLDER/report.html where it is empty.
+std::string summary_table(const std::filesystem::path& folder, const std::filesystem::path& page = {});
 
 // Runs beside each other: results, time, energy and cost, curves on common axes, the settings that differ. As a page
 // like the one above, and as JSON: {"runs": [{"name", "folder", "state", "bits_per_byte", …, null = unknown}],

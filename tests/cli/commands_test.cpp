@@ -38,6 +38,11 @@ TEST_F(Commands, StepsAloneMakeWhatTheFactoryMakes) {
   EXPECT_EQ(weights(path("a")), weights(path("b")));
   EXPECT_EQ(json(fs::path(path("a")) / "eval.json")["splits"][0]["loss"], json(fs::path(path("b")) / "eval.json")["splits"][0]["loss"]);
   EXPECT_LT(fs::file_size(fs::path(path("b")) / "report.html"), 1u << 20);
+  const auto both = nlohmann::json::parse(tokenwerk({"report", path("a"), path("b"), "--json"}).out);
+  EXPECT_EQ(both["runs"].size(), 2u);
+  EXPECT_EQ(both["runs"][0]["training_loss"], both["runs"][1]["training_loss"]);
+  EXPECT_EQ(tokenwerk({"report", path("a"), path("b"), "--out", path("both.html")}).code, 0);
+  EXPECT_TRUE(fs::exists(path("both.html")));
 }
 
 TEST_F(Commands, GenerateStreamsRepeatsAndObeys) {
