@@ -114,6 +114,9 @@ if (charts.length === 0) return;
 const steps = charts.flatMap(c => c.lines.flatMap(l => [l.x[0], l.x[l.x.length - 1]]));
 const whole = [Math.min(...steps), Math.max(...steps)];
 if (whole[0] === whole[1]) whole[0] -= .5, whole[1] += .5;
+// Closer than a few points there is nothing more to see.
+const closest = Math.max(2, 4 * Math.min(...charts.flatMap(c => c.lines.map(l =>
+  (l.x[l.x.length - 1] - l.x[0]) / Math.max(1, l.x.length - 1)).filter(gap => gap > 0)), whole[1] - whole[0]));
 let view = [...whole], at = null;
 const tools = document.querySelector('.tools'), range = tools.querySelector('.range');
 
@@ -123,8 +126,9 @@ function draw(chart) {
   for (const line of chart.lines) {
     const begin = Math.max(0, lower(line.x, first) - 1), end = Math.min(line.x.length, lower(line.x, last) + 1);
     const fits = v => !chart.log || v > 0;
+    const some = line.x.slice(begin, end).some(step => step >= first && step <= last);
     for (let i = begin; i < end; ++i) {
-      if (line.x[i] < first || line.x[i] > last) continue;
+      if (some && (line.x[i] < first || line.x[i] > last)) continue;
       const lo = line.band ? line.low[i] : line.mean[i], hi = line.band ? line.high[i] : line.mean[i];
       if (fits(lo)) low = Math.min(low, lo);
       if (fits(hi)) high = Math.max(high, hi);
@@ -171,8 +175,7 @@ function draw(chart) {
 }
 
 function show(first, last) {
-  const least = Math.min(whole[1] - whole[0], Math.max(2, (whole[1] - whole[0]) / 1e5));
-  const span = within(last - first, least, whole[1] - whole[0]);
+  const span = within(last - first, Math.min(closest, whole[1] - whole[0]), whole[1] - whole[0]);
   const begin = within(first + (last - first - span) / 2, whole[0], whole[1] - span);
   view = [begin, begin + span];
   const full = span >= whole[1] - whole[0];
@@ -192,6 +195,8 @@ const values = (chart, step) => chart.lines.filter(l => l.x.length).map(line => 
   return {line, i, text: (chart.lines.length > 1 ? line.name + ' ' : '') + exact(line.mean[i]) + more + far};
 });
 
+const place = chart => (chart.lines.some(l => l.band) ? 'around step ' : 'step ') + Math.round(at);
+
 // The crosshair stands at the same step in all charts; its values are told where the pointer or the focus is.
 let told = null;
 function point() {
@@ -201,7 +206,7 @@ function point() {
     if (at !== null) {
       const list = values(chart, at);
       chart.plot.setAttribute('aria-valuenow', Math.round(at));
-      chart.plot.setAttribute('aria-valuetext', 'step ' + Math.round(at) + ': ' + list.slice(0, 12).map(v => v.text).join(', '));
+      chart.plot.setAttribute('aria-valuetext', place(chart) + ': ' + list.slice(0, 12).map(v => v.text).join(', '));
     }
     if (!inside) continue;
     const left = (at - view[0]) / (view[1] - view[0]) * 100, cursor = made('i', 'cursor');
@@ -209,7 +214,7 @@ function point() {
     chart.plot.append(cursor);
     if (told !== chart) continue;
     const tip = made('div', 'tip');
-    tip.append(made('div', '', 'step ' + Math.round(at)), ...values(chart, at).slice(0, 24).map(v => made('div', '', v.text)));
+    tip.append(made('div', '', place(chart)), ...values(chart, at).slice(0, 24).map(v => made('div', '', v.text)));
     if (left > 50) tip.style.right = 'calc(' + (100 - left) + '% + 8px)'; else tip.style.left = 'calc(' + left + '% + 8px)';
     chart.plot.append(tip);
   }
