@@ -38,9 +38,10 @@ std::string commands(const RunRecord& run) {
     if (ranks > 1) again = fmt::format("mpirun -np {:.0f} ", ranks) + again;
     body += note("The training again, with every setting as it was resolved") + command(in_lines(again));
   }
-  body += note("Whether every byte of it is right; the numbers on held-out text; more text") +
-          command(fmt::format("tokenwerk verify {0}\ntokenwerk eval {0}\ntokenwerk generate {0} --prompt 'Some text'",
-                              shell_word(folder)));
+  if (!run.config.empty() || run.train.is_object())
+    body += note("Whether every byte of it is right; the numbers on held-out text; more text") +
+            command(fmt::format("tokenwerk verify {0}\ntokenwerk eval {0}\ntokenwerk generate {0} --prompt 'Some text'",
+                                shell_word(folder)));
   if (text_of(run.train, "deterministic") == "elastic" && virtual_ranks > 0)
     body +=
         note(fmt::format("On any number of ranks up to {0:.0f} the training gives the same weights, bit for bit, on "
