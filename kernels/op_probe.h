@@ -12,6 +12,7 @@ struct OpWork {
   DType dtype = DType::fp32;  // of the operands: how fast the arithmetic might be
   Shape shape = {};           // tells calls of one op apart: (M, N, K) of a matrix product; else empty
   const char* form = "";      // of a matrix product: "a b^T"
+  bool streamed = false;      // a step needs the operands once: other calls push them out of the caches meanwhile
 };
 
 class OpProbe {

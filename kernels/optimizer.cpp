@@ -8,10 +8,11 @@ namespace {
 OpWork work_of(const AdamW& op) {
   return {.flops = 15 * double(op.param.count()),
           .bytes = double(2 * (op.param.bytes() + op.m.bytes() + op.v.bytes()) + op.gradient.bytes() +
-                          op.decayed.bytes() + op.copy.bytes())};
+                          op.decayed.bytes() + op.copy.bytes()),
+          .streamed = true};
 }
 OpWork work_of(const SumOfSquares& op) {
-  return {.flops = 2 * double(op.x.count()), .bytes = double(op.x.bytes() + op.sums.bytes())};
+  return {.flops = 2 * double(op.x.count()), .bytes = double(op.x.bytes() + op.sums.bytes()), .streamed = true};
 }
 OpWork work_of(const TreeSum& op) {
   return {.flops = double((op.parts.dim(0) - 1) * op.parts.dim(1)), .bytes = double(op.parts.bytes() + op.out.bytes())};

@@ -4,9 +4,9 @@
 #include <charconv>
 #include <cmath>
 
-#include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "src/core/dynamic_library.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
@@ -75,26 +75,17 @@ class FileCounter final : public EnergyCounter {
 class Nvml {
  public:
   using Device = void*;
-  explicit Nvml(const std::string& library) : handle_(dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-    TW_CHECK(handle_, no_input, "{}", dlerror());
-    try {
-      load("nvmlInit_v2", init_);
-      load("nvmlShutdown", shutdown_);
-      load("nvmlErrorString", error_string_);
-      load("nvmlDeviceGetHandleByUUID", by_uuid_);
-      load("nvmlDeviceGetTotalEnergyConsumption", energy_);
-      check(init_(), "nvmlInit");
-    } catch (...) {
-      dlclose(handle_);
-      throw;
-    }
+  explicit Nvml(const std::string& library) : library_(library) {
+    library_.load("nvmlInit_v2", init_);
+    library_.load("nvmlShutdown", shutdown_);
+    library_.load("nvmlErrorString", error_string_);
+    library_.load("nvmlDeviceGetHandleByUUID", by_uuid_);
+    library_.load("nvmlDeviceGetTotalEnergyConsumption", energy_);
+    check(init_(), "nvmlInit");
   }
   Nvml(const Nvml&) = delete;
   Nvml& operator=(const Nvml&) = delete;
-  ~Nvml() {
-    shutdown_();
-    dlclose(handle_);
-  }
+  ~Nvml() { shutdown_(); }
   Device device(const std::string& uuid) const {
     Device device = nullptr;
     check(by_uuid_(uuid.c_str(), &device), uuid.c_str());
@@ -107,13 +98,8 @@ class Nvml {
   }
 
  private:
-  template <class Function>
-  void load(const char* name, Function& function) {
-    function = reinterpret_cast<Function>(dlsym(handle_, name));
-    TW_CHECK(function, no_input, "it has no {}", name);
-  }
   void check(int code, const char* what) const { TW_CHECK(code == 0, no_input, "{}: {}", what, error_string_(code)); }
-  void* handle_;
+  DynamicLibrary library_;
   int (*init_)() = nullptr;
   int (*shutdown_)() = nullptr;
   const char* (*error_string_)(int) = nullptr;

@@ -27,11 +27,13 @@ const std::map<std::string, std::vector<std::string>> kBelow = {
     {"src/data", {"src/codec"}},
     {"src/checkpoint", {"comm", "src/hdf5"}},
     {"src/meter", {"comm"}},
+    {"src/machine", {"kernels", "src/meter", "src/hdf5"}},
     {"src/train", {"src/data", "src/checkpoint", "src/meter", "src/config"}},
+    {"src/roof", {"src/train", "src/machine"}},
     {"src/generate", {"src/data", "src/checkpoint"}},
     {"src/interop", {"src/data", "src/checkpoint"}},
     {"src/plan", {"src/data", "src/checkpoint"}},
-    {"src/cli", {"src/train", "src/generate", "src/interop", "src/plan"}},
+    {"src/cli", {"src/train", "src/roof", "src/generate", "src/interop", "src/plan"}},
 };
 // Libraries that one part hides from all others.
 const std::map<std::string, std::set<std::string>> kOwners = {
@@ -111,6 +113,8 @@ TEST(IncludeRules, EachKindOfBreachIsFound) {
   EXPECT_EQ(found_in("src/core/a.h", "#include \"kernels/norm.h\"\n"), 1u);
   EXPECT_EQ(found_in("kernels/cpu/a.cpp", "// text\n  # include \"src/nn/layer.h\""), 1u);
   EXPECT_EQ(found_in("src/nn/a.cpp", "#include \"src/train/trainer.h\"\n#include \"src/checkpoint/checkpoint.h\"\n"), 2u);
+  EXPECT_EQ(found_in("src/roof/a.cpp", "#include \"src/train/trainer.h\"\n#include \"src/machine/spread.h\"\n"), 0u);
+  EXPECT_EQ(found_in("src/machine/a.cpp", "#include \"src/train/trainer.h\"\n"), 1u);
   EXPECT_EQ(found_in("src/generate/a.cpp", "#include \"src/train/trainer.h\"\n"), 1u);
   EXPECT_EQ(found_in("src/checkpoint/a.cpp", "#include \"src/config/load.h\"\n"), 1u);
   EXPECT_EQ(found_in("src/nn/a.cpp", "#include \"layer.h\"\n"), 1u);

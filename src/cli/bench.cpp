@@ -1,0 +1,130 @@
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "src/cli/arguments.h"
+#include "src/cli/command.h"
+#include "src/cli/job.h"
+#include "src/core/log.h"
+#include "src/roof/tables.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+Json to_json(const Spread& s) {
+  return {{"best", s.best}, {"median", s.median}, {"worst", s.worst}, {"repeats", s.repeats}};
+}
+
+Json to_json(const Roof& roof, const std::vector<AllReduceSpeed>& exchange, const DiskSpeed& disk, const FileSystem& system) {
+  Json json = {{"matrix", Json::array()}, {"memory", Json::array()}, {"all_reduce", Json::array()}};
+  for (const MatrixRate& r : roof.matrix)
+    json["matrix"].push_back({{"dtype", name_of(r.dtype)}, {"shape", {r.m, r.n, r.k}}, {"path", r.path}, {"seconds", to_json(r.seconds)},
+                              {"flops_per_second", r.best()}});
+  for (const MemoryRate& r : roof.memory)
+    json["memory"].push_back({{"level", r.level}, {"working_set_bytes", r.working_set}, {"read_bytes_per_second", r.read},
+                              {"copy_bytes_per_second", r.copy}, {"triad_bytes_per_second", r.triad}, {"noise", r.noise}});
+  for (const AllReduceSpeed& s : exchange) json["all_reduce"].push_back({{"bytes", s.bytes}, {"seconds", s.seconds}, {"repeats", s.repeats}});
+  json["disk"] = {{"filesystem", system.kind}, {"bytes", disk.bytes}, {"write_bytes_per_second", disk.write_rate()},
+                  {"read_bytes_per_second", disk.read_rate()}, {"read_how", disk.read_how}, {"fsync_seconds", disk.fsync_seconds}};
+  return json;
+}
+
+Json to_json(const StepReport& r, bool with_floors) {
+  const StepTimes& t = r.times;
+  Json rows = Json::array();
+  for (const OpRow& row : t.rows) {
+    Json shape = Json::array();
+    for (int i = 0; i < row.shape.rank(); ++i) shape.push_back(row.shape[i]);
+    rows.push_back({{"op", row.op}, {"form", row.form}, {"shape", shape}, {"dtype", name_of(row.dtype)}, {"calls", row.calls},
+                    {"seconds", row.seconds}, {"best_seconds", row.best}, {"flops", row.flops}, {"bytes", row.bytes},
+                    {"floor_seconds", with_floors ? Json(row.floor) : Json()}, {"share", row.seconds / t.total()},
+                    {"between_ranks", row.over_the_wire}});
+  }
+  return {{"model", name_of(r.model.type)},
+          {"dtype", name_of(r.dtype)},
+          {"parameters", r.parameters},
+          {"tokens", r.tokens},
+          {"micro_batches", r.micro_batches},
+          {"configured_micro_batches", r.configured_micro_batches},
+          {"random_tokens", r.random_tokens},
+          {"arena_bytes", r.arena_bytes},
+          {"step_seconds", to_json(t.step)},
+          {"tokens_per_second", r.tokens_per_second()},
+          {"model_flops_per_token", r.flops_per_token},
+          {"ops_seconds", t.ops},
+          {"between_seconds", t.between},
+          {"floor_seconds", with_floors ? Json(t.floor) : Json()},
+          {"ops", rows}};
+}
+
+// The folder that runs are written to, or the nearest one above it that is there.
+fs::path existing_folder(const Config& config) {
+  fs::path folder = fs::absolute("." / fs::path(config.get<std::string>("run.dir"))).lexically_normal();
+  std::error_code absent;
+  while (!fs::is_directory(folder, absent) && folder.has_relative_path()) folder = folder.parent_path();
+  return folder;
+}
+
+ExitCode run(const std::vector<std::string>& words, Communicator& world) {
+  Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.",
+                      "tokenwerk bench --roof configs/tiny-cpu.toml\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
+  bool roof_wanted = false, json = false, whole = false;
+  int64_t steps = 5;
+  arguments.flag("--roof", roof_wanted, "Measure matrix products, memory, disk and exchange first, and how far each op is from them");
+  arguments.option("--steps", steps, "Steps that are measured (5)");
+  arguments.flag("--whole", whole, "All micro batches of a step, as training.global_batch_size says; else one a rank");
+  arguments.flag("--json", json, "Print everything as JSON to standard output");
+  arguments.allow_settings();
+  if (!arguments.parse(words)) return ExitCode::ok;
+  TW_CHECK(steps >= 1 && steps <= 10000, config, "--steps {}: 1 to 10000", steps);
+  Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
+  const bool leader = world.rank() == 0;
+  ThreadTeam team(resolve_threads(config, world.node_size()));
+  const Stream stream(team);
+  const auto say = [&](const std::string& what) {
+    stop_if_asked();
+    if (leader) log_info("measuring {} ...", what);
+  };
+
+  Json result = {{"ranks", world.size()}, {"threads", team.size()}};
+  std::optional<Roof> roof;
+  if (roof_wanted) {
+    roof = measure_roof(world, stream, say);
+    std::vector<AllReduceSpeed> exchange;
+    if (world.size() > 1) {
+      say("exchange between ranks");
+      exchange = measure_all_reduce(world, stream, true, 0.5);
+      for (const AllReduceSpeed& s : exchange) roof->exchange_rate = std::max(roof->exchange_rate, s.wire_rate(world.size()));
+      roof->exchange_seconds = exchange.front().seconds;
+    }
+    say("the disk");
+    const fs::path folder = existing_folder(config);
+    DiskSpeed disk;
+    FileSystem system;
+    if (leader) disk = measure_disk(folder, int64_t(256) << 20, 3, 4), system = file_system_of(folder);
+    world.barrier();
+    if (leader && json) result["roof"] = to_json(*roof, exchange, disk, system);
+    if (leader && !json) {
+      const std::string text = roof_table(*roof, team.size(), world.size()) + exchange_table(exchange, world.size()) +
+                               disk_line(disk, system, folder.string()) + "\n";
+      std::fputs(text.c_str(), stdout);
+      std::fflush(stdout);
+    }
+  }
+  say("training steps");
+  const StepReport step = measure_step(config, world, stream, {.steps = int(steps), .whole = whole, .roof = roof ? &*roof : nullptr,
+                                                               .on_step = [](int) { stop_if_asked(); }});
+  if (!leader) return ExitCode::ok;
+  if (json) result["step"] = to_json(step, roof_wanted);
+  std::puts(json ? result.dump().c_str() : step_table(step, roof_wanted).c_str());
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+const Command kBench = {"bench", "how fast the machine and each op of a training step are", run};
+
+}  // namespace tw
