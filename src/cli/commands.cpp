@@ -6,7 +6,8 @@
 namespace tw {
 namespace {
 constexpr const Command* kCommands[] = {&kFactory,  &kScan,   &kTokenize, &kTrain,   &kEval,  &kGenerate,
-                                        &kReport, &kImport, &kExport,   &kInspect, &kVerify};
+                                        &kReport, &kImport, &kExport,   &kInspect, &kVerify,
+                                        &kBench};
 }  // namespace
 
 std::span<const Command* const> commands() { return kCommands; }
