@@ -24,6 +24,7 @@ TW_FUZZ_TARGET(run_record) {
   const std::string html = report_html(folder.path());
   expect(html.size() < size_t(1) << 20, "a page is less than 1 MiB");
   use(summary_table(folder.path()).data());
+  use(comparison_html({folder.path(), folder.path()}).data());
   try {
     read_status(folder.path());
   } catch (const Error&) {
