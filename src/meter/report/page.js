@@ -252,6 +252,7 @@ for (const chart of charts) {
     if (event.button !== 0) return;
     start = {x: event.clientX, step: stepAt(event)};
     plot.setPointerCapture(event.pointerId);
+    move(stepAt(event));
   });
   plot.addEventListener('pointermove', event => {
     move(stepAt(event));
@@ -267,7 +268,9 @@ for (const chart of charts) {
     start = pick = null;
   });
   plot.addEventListener('pointercancel', () => { if (pick) pick.remove(); start = pick = null; });
-  plot.addEventListener('pointerleave', () => { if (document.activeElement !== plot && !start) at = told = null, point(); });
+  plot.addEventListener('pointerleave', event => {
+    if (document.activeElement !== plot && !start && event.pointerType !== 'touch') at = told = null, point();
+  });
   plot.addEventListener('dblclick', actions.reset);
   plot.addEventListener('focus', () => { if (at === null && plot.matches(':focus-visible')) move(view[1]); });
   plot.addEventListener('blur', () => { at = told = null; point(); });
