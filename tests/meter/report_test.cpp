@@ -1,5 +1,6 @@
 #include "src/meter/report.h"
 
+#include <cstdio>
 #include <set>
 
 #include <fmt/format.h>
@@ -77,6 +78,33 @@ TEST(Report, OlderRunsAreShownWithWhatTheyHave) {
                                "names no sources", "does not say whether personal data"})
     EXPECT_TRUE(holds(html, sentence));
   EXPECT_TRUE(holds(html, "1.082"));
+}
+
+// What a shell makes of a command: its words, one a line.
+std::string words_of(const std::string& command) {
+  ScratchFolder folder;
+  folder.write("words.sh", "tokenwerk() { printf '%s\\n' \"$@\"; }\n" + command + "\n");
+  FILE* shell = ::popen(("sh '" + (folder / "words.sh").string() + "'").c_str(), "r");
+  std::string words;
+  for (int c; shell && (c = std::fgetc(shell)) != EOF;) words += char(c);
+  return shell && ::pclose(shell) == 0 ? words : "the shell failed";
+}
+
+TEST(Report, LongCommandsAreStillOne) {
+  const std::string command =
+      "tokenwerk factory 'a --b' --out 'it'\\''s --here' --training.steps 300 --note 'x \\ --y' --optimizer.lr 0.003 "
+      "--z";
+  ScratchFolder folder;
+  RunFiles files;
+  files.json["train.json"]["command"] = command;
+  files.write(folder);
+  const std::string html = report_html(folder.path());
+  const size_t begin = html.find("<pre><code>") + 11;
+  std::string shown = html.substr(begin, html.find("</code>", begin) - begin);
+  for (size_t at; (at = shown.find("&#39;")) != shown.npos;) shown.replace(at, 5, "'");
+  EXPECT_GT(count_of(shown, "\n"), 3u);
+  EXPECT_EQ(words_of(shown), words_of(command));
+  EXPECT_EQ(count_of(words_of(command), "\n"), 11u);
 }
 
 TEST(Report, AModelThatIsBeatenIsSaidToBe) {
