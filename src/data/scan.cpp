@@ -137,7 +137,9 @@ class Walk {
   std::string licence_line(const fs::path& path) const {
     std::string line;
     try {
-      TextReader reader(path, inspect_bytes(path).encoding);
+      const Encoding encoding = inspect_bytes(path).encoding;
+      FileBytes file(path);
+      TextReader reader(file, encoding);
       std::string text;
       if (reader.next(text)) {
         const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
@@ -156,6 +158,16 @@ class Walk {
   std::map<fs::path, std::string> licences_;  // by folder
 };
 
+class Measure final : public DocumentSink {
+ public:
+  void text(std::string_view piece) override {
+    bytes += int64_t(piece.size());
+    any = any || piece.find_first_not_of(" \t\r\n") != piece.npos;
+  }
+  int64_t bytes = 0;
+  bool any = false;  // other than white space
+};
+
 // Reads the file and fills in what it is. Never throws for what is wrong with the file.
 void read_content(ScannedFile& file, const fs::path& path) {
   const auto broken = [&](std::string why) {
@@ -163,19 +175,19 @@ void read_content(ScannedFile& file, const fs::path& path) {
     file.reason = std::move(why);
   };
   try {
-    const ByteReport report = inspect_bytes(path);
-    file.bytes = report.bytes;
-    file.sha256 = report.sha256;
-    if (report.bytes == 0) return broken("empty");
-    if (report.binary) return broken(report.reason);
-    file.encoding = name_of(report.encoding);
-    TextReader reader(path, report.encoding);
-    bool any = false;
-    find_format(path)->extract(reader, [&](std::string_view text) {
-      file.text_bytes += int64_t(text.size());
-      any = any || text.find_first_not_of(" \t\r\n") != text.npos;
-    }, [] {});
-    if (!any) return broken("no text inside");
+    const Format& format = *find_format(path);
+    FileBytes bytes(path);
+    const DocumentReport report = inspect_document(format, bytes);
+    file.sha256 = bytes.sha256();
+    file.bytes = bytes.bytes();
+    if (file.bytes == 0) return broken("empty");
+    if (!report.reason.empty()) return broken(report.reason);
+    if (report.encoding) file.encoding = name_of(*report.encoding);
+    FileBytes again(path);
+    Measure text;
+    extract(format, report.encoding, again, text);
+    file.text_bytes = text.bytes;
+    if (!text.any) return broken("no text inside");
   } catch (const Error& e) {
     broken(e.what());
   }

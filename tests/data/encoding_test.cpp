@@ -25,7 +25,8 @@ class Encodings : public testing::Test {
     return inspect_bytes(folder_ / "f");
   }
   std::string read(Encoding encoding) {
-    TextReader reader(folder_ / "f", encoding);
+    FileBytes file(folder_ / "f");
+    TextReader reader(file, encoding);
     std::string all, piece;
     while (reader.next(piece)) {
       EXPECT_TRUE(is_utf8(piece)) << "whole characters";
@@ -82,12 +83,13 @@ TEST_F(Encodings, WhatIsNoTextIsNamed) {
 TEST_F(Encodings, TheSumIsThatOfTheBytes) {
   const ByteReport report = inspect("abc");  // FIPS 180-4, example
   EXPECT_EQ(report.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  TextReader reader(folder_ / "f", Encoding::utf8);
+  FileBytes file(folder_ / "f");
+  TextReader reader(file, Encoding::utf8);
   std::string piece;
   while (reader.next(piece)) {
   }
-  EXPECT_EQ(reader.sha256(), report.sha256);
-  EXPECT_EQ(reader.bytes(), 3);
+  EXPECT_EQ(file.sha256(), report.sha256);
+  EXPECT_EQ(file.bytes(), 3);
 }
 
 TEST_F(Encodings, OnlyRegularFilesAreOpened) {

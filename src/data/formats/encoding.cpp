@@ -1,19 +1,14 @@
 #include "src/data/formats/encoding.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "src/core/error.h"
 #include "src/core/utf8.h"
 
 namespace tw {
-namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array<std::pair<Encoding, const char*>, 6> kNames = {{{Encoding::utf8, "UTF-8"},
@@ -28,30 +23,9 @@ constexpr std::array<uint16_t, 32> kWindows1252 = {
     0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
     0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
 
-// A pipe or device would keep the reader waiting.
-FileDescriptor open_regular(const fs::path& path) {
-  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  TW_CHECK(fd, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
-  struct stat s {};
-  TW_CHECK(::fstat(fd.get(), &s) == 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
-  TW_CHECK(S_ISREG(s.st_mode), no_input, "cannot read {}: it is not a regular file", path.string());
-  return fd;
-}
-
 // Small files need no large block, which would be cleared for each of them.
-size_t block_for(int fd, size_t block) {
-  struct stat s {};
-  if (::fstat(fd, &s) == 0) block = std::min(block, size_t(s.st_size) + 1);
-  return std::max<size_t>(block, 16);
-}
-
-size_t read_block(int fd, char* data, size_t bytes, const fs::path& path) {
-  for (;;) {
-    const ssize_t n = ::read(fd, data, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    TW_CHECK(n >= 0, no_input, "cannot read {}: {}", path.string(), std::strerror(errno));
-    return size_t(n);
-  }
+size_t block_for(const ByteReader& file, size_t block) {
+  return std::max<size_t>(size_t(std::min(int64_t(block) - 1, file.size_hint())) + 1, 16);
 }
 
 bool ascii_word(const char* p) noexcept {
@@ -114,24 +88,27 @@ uint32_t windows_1252(unsigned char byte) noexcept {
   return byte >= 0x80 && byte < 0xA0 ? kWindows1252[size_t(byte - 0x80)] : byte;
 }
 
-ByteReport inspect_bytes(const fs::path& path, size_t block) {
-  const FileDescriptor fd = open_regular(path);
+ByteReport inspect_bytes(const std::filesystem::path& path, size_t block) {
+  FileBytes file(path);
+  ByteReport report = inspect_bytes(file, block);
+  report.sha256 = file.sha256();
+  return report;
+}
+
+ByteReport inspect_bytes(ByteReader& file, size_t block) {
   ByteReport report;
-  Sha256 sum;
   Counter count;
-  std::string buffer(block_for(fd.get(), block), '\0'), head;
+  std::string buffer(block_for(file, block), '\0'), head;
   size_t kept = 0;  // bytes of a cut character
   for (;;) {
-    const size_t n = read_block(fd.get(), buffer.data() + kept, buffer.size() - kept, path);
-    sum.update(buffer.data() + kept, n);
-    if (report.bytes == 0) head.assign(buffer, 0, std::min<size_t>(n, 4));
+    const size_t n = file.read(buffer.data() + kept, buffer.size() - kept);
+    if (head.size() < 4) head.append(buffer, kept, std::min(n, 4 - head.size()));
     report.bytes += int64_t(n);
     const size_t have = kept + n, used = count.feed(buffer.data(), have, n == 0);
     kept = have - used;
     std::memmove(buffer.data(), buffer.data() + used, kept);
     if (n == 0) break;
   }
-  report.sha256 = sum.hex();
   const auto starts = [&](std::string_view mark) { return std::string_view(head).starts_with(mark); };
   const auto binary = [&](std::string why) {
     report.binary = true;
@@ -157,20 +134,20 @@ ByteReport inspect_bytes(const fs::path& path, size_t block) {
   return report;
 }
 
-TextReader::TextReader(const fs::path& path, Encoding encoding, size_t block)
-    : path_(path), encoding_(encoding), fd_(open_regular(path)), block_(block_for(fd_.get(), block)) {}
+TextReader::TextReader(ByteReader& file, Encoding encoding, size_t block)
+    : file_(file), encoding_(encoding), block_(block_for(file, block)) {}
 
 bool TextReader::next(std::string& text) {
   text.clear();
   while (text.empty() && !end_) {
-    const bool start = at_ == 0;
     const size_t have = raw_.size();
     raw_.resize(have + block_);
-    const size_t n = read_block(fd_.get(), raw_.data() + have, block_, path_);
+    const size_t n = file_.read(raw_.data() + have, block_);
     raw_.resize(have + n);
-    sum_.update(raw_.data() + have, n);
-    at_ += int64_t(n);
     end_ = n == 0;
+    // A byte order mark is decided on when it is there whole.
+    if (start_ && raw_.size() < 3 && !end_) continue;
+    const bool start = std::exchange(start_, false);
     size_t i = 0;
     if (encoding_ == Encoding::utf16le || encoding_ == Encoding::utf16be) {
       const int high = encoding_ == Encoding::utf16le ? 1 : 0;

@@ -2,13 +2,11 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "src/core/file.h"
-#include "src/core/hash.h"
+#include "src/data/formats/byte_reader.h"
 
 namespace tw {
 
@@ -19,41 +17,34 @@ std::optional<Encoding> encoding_of(std::string_view name) noexcept;
 // Bytes read at a time; tests take fewer.
 inline constexpr size_t kTextBlock = size_t(1) << 20;
 
-using TextSink = std::function<void(std::string_view)>;
-
-// What the bytes of a file are.
+// What bytes are.
 struct ByteReport {
   int64_t bytes = 0;
-  std::string sha256;
-  bool binary = false;     // then reason says why
+  std::string sha256;   // of a file
+  bool binary = false;  // then reason says why
   std::string reason;
   Encoding encoding = Encoding::utf8;
 };
-// Reads the file once. A byte order mark decides first (UTF-8, UTF-16). Then, NUL bytes or more than 2 % control
+// Reads all once. A byte order mark decides first (UTF-8, UTF-16). Then, NUL bytes or more than 2 % control
 // characters mean a binary file. Then valid UTF-8 is UTF-8; at least ten characters of several bytes for each invalid
 // byte is UTF-8 with damage, whose invalid bytes become U+FFFD; all else is Latin-1, read as Windows-1252 like
 // browsers do. Error(no_input) where it cannot be read.
+ByteReport inspect_bytes(ByteReader& file, size_t block = kTextBlock);
 ByteReport inspect_bytes(const std::filesystem::path& path, size_t block = kTextBlock);
 
-// The text of a file.
+// The text of bytes, which must outlive it.
 class TextReader {
  public:
-  // Error(no_input).
-  TextReader(const std::filesystem::path& path, Encoding encoding, size_t block = kTextBlock);
-  // The next piece as valid UTF-8, whole characters; false at the end. Error(io).
+  TextReader(ByteReader& file, Encoding encoding, size_t block = kTextBlock);
+  // The next piece as valid UTF-8, whole characters; false at the end. Errors are those of the bytes.
   bool next(std::string& text);
   Encoding encoding() const noexcept { return encoding_; }
-  int64_t bytes() const noexcept { return at_; }  // of the file, read so far
-  std::string sha256() { return sum_.hex(); }     // of the file's bytes, after the end; once
 
  private:
-  std::filesystem::path path_;
+  ByteReader& file_;
   Encoding encoding_;
-  FileDescriptor fd_;
   size_t block_;
-  Sha256 sum_;
-  int64_t at_ = 0;
-  bool end_ = false;
+  bool start_ = true, end_ = false;
   std::string raw_;  // bytes not yet decoded
 };
 

@@ -1,23 +1,34 @@
-// Kinds of files a folder is scanned for. A new one is a new file here: its Format, and a line in format.cpp.
+// Kinds of documents a folder is scanned for. A new one is a new file here: its Format, and a line in format.cpp.
 #pragma once
 #include <filesystem>
-#include <functional>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "src/data/formats/encoding.h"
 
 namespace tw {
 
-// Called between two documents of a file that holds several (lines of JSON): their tokens are divided by the
-// end-of-document token.
-using DocumentEnd = std::function<void()>;
+// Where the text of a file goes.
+class DocumentSink {
+ public:
+  virtual ~DocumentSink() = default;
+  virtual void text(std::string_view piece) = 0;  // valid UTF-8, whole characters
+  // Between two documents of a file that holds several (lines of JSON): their tokens are divided by the
+  // end-of-document token.
+  virtual void end_document() {}
+  // What a person should know of a file that can be used all the same: "3 of 100 lines are no JSON …".
+  virtual void note(std::string) {}
+};
 
+// What most formats need of a file is its text, whatever its encoding; some are bytes (PDF, mail).
 struct Format {
   std::string_view kind;                         // shown to people, stored in the inventory
   std::span<const std::string_view> extensions;  // lower case, without the dot
-  // Gives the documents' text in pieces. Error(data) says why there is none.
-  void (*extract)(TextReader& file, const TextSink& sink, const DocumentEnd& document_end);
+  // One of the two. Error(data) says why there is no text.
+  void (*from_text)(TextReader& file, DocumentSink& sink) = nullptr;
+  void (*from_bytes)(ByteReader& file, DocumentSink& sink) = nullptr;
 };
 
 extern const Format kPlainText, kMarkdown, kHtml;
@@ -26,6 +37,16 @@ std::span<const Format* const> all_formats() noexcept;
 // By the extension, whatever its case; nullptr = none of ours.
 const Format* find_format(const std::filesystem::path& path);
 const Format* format_of_kind(std::string_view kind) noexcept;
+
+// What the bytes of a document are. `encoding` is none where the format does not want text.
+struct DocumentReport {
+  std::optional<Encoding> encoding;
+  std::string reason;  // why it cannot be read, "" = it can
+};
+// Reads the file once. Error(no_input), Error(data).
+DocumentReport inspect_document(const Format& format, ByteReader& file);
+// Reads the file once and gives its text. Error(no_input), Error(data).
+void extract(const Format& format, std::optional<Encoding> encoding, ByteReader& file, DocumentSink& sink);
 
 // The text of an HTML document: paragraphs divided by an empty line, lists with "- " or their numbers, white space
 // as a browser shows it, `pre` as it is; without scripts, styles, head and navigation. Linear in time, no recursion.

@@ -401,20 +401,20 @@ void check_charset(std::string_view html) {
   }
 }
 
-void extract(TextReader& file, const TextSink& sink, const DocumentEnd&) {
+void read_html(TextReader& file, DocumentSink& sink) {
   std::string html, block;
   while (file.next(block)) {
     if (html.empty() && file.encoding() == Encoding::latin1) check_charset(block);
     html += block;
     TW_CHECK(html.size() <= kMaxBytes, data, "larger than {}, the limit of an HTML document", human_bytes(double(kMaxBytes)));
   }
-  sink(html_to_text(html));
+  sink.text(html_to_text(html));
 }
 
 }  // namespace
 
 std::string html_to_text(std::string_view html) { return Extractor(html).run(); }
 
-const Format kHtml = {"html", kExtensions, extract};
+const Format kHtml = {"html", kExtensions, read_html};
 
 }  // namespace tw

@@ -7,14 +7,14 @@ namespace {
 constexpr std::string_view kTextExtensions[] = {"txt", "text"};
 constexpr std::string_view kMarkdownExtensions[] = {"md", "markdown"};
 
-void extract(TextReader& file, const TextSink& sink, const DocumentEnd&) {
+void copy(TextReader& file, DocumentSink& sink) {
   std::string block;
-  while (file.next(block)) sink(block);
+  while (file.next(block)) sink.text(block);
 }
 
 }  // namespace
 
-const Format kPlainText = {"text", kTextExtensions, extract};
-const Format kMarkdown = {"markdown", kMarkdownExtensions, extract};
+const Format kPlainText = {"text", kTextExtensions, copy};
+const Format kMarkdown = {"markdown", kMarkdownExtensions, copy};
 
 }  // namespace tw
