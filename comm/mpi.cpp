@@ -45,6 +45,14 @@ void MpiSession::refuse_unconnected_tasks() {
            tasks);
 }
 
+std::string MpiSession::library_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  TW_MPI_CHECK(MPI_Get_library_version(text, &length));
+  const std::string all(text, size_t(length));
+  return all.substr(0, all.find_first_of(",\n"));
+}
+
 std::unique_ptr<Communicator> MpiSession::world(size_t message_bytes) {
   return make_mpi_communicator(message_bytes);
 }

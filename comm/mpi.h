@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "comm/communicator.h"
 
@@ -32,6 +33,9 @@ class MpiSession {
   // Throws Error(config) where srun started several tasks that cannot find each other (no PMIx):
   // each would take itself for the only rank of the run and write into the same folder.
   static void refuse_unconnected_tasks();
+
+  // "Open MPI v4.1.4", as the library names itself; needs no session.
+  static std::string library_version();
 
   // A duplicate of MPI_COMM_WORLD; collective. transport() is "mpi". Moves take any dtype, host
   // memory only. reduce_scatter adds in rank order. message_bytes: 8 bytes to 1 GiB.

@@ -6,6 +6,7 @@
 #include "src/cli/command.h"
 #include "src/cli/job.h"
 #include "src/core/log.h"
+#include "src/machine/surroundings.h"
 #include "src/roof/tables.h"
 
 namespace tw {
@@ -60,14 +61,6 @@ Json to_json(const StepReport& r, bool with_floors) {
           {"ops", rows}};
 }
 
-// The folder that runs are written to, or the nearest one above it that is there.
-fs::path existing_folder(const Config& config) {
-  fs::path folder = fs::absolute("." / fs::path(config.get<std::string>("run.dir"))).lexically_normal();
-  std::error_code absent;
-  while (!fs::is_directory(folder, absent) && folder.has_relative_path()) folder = folder.parent_path();
-  return folder;
-}
-
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.",
                       "tokenwerk bench --roof configs/tiny-cpu.toml\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
@@ -101,7 +94,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       roof->exchange_seconds = exchange.front().seconds;
     }
     say("the disk");
-    const fs::path folder = existing_folder(config);
+    const fs::path folder = existing_folder(config.get<std::string>("run.dir"));
     DiskSpeed disk;
     FileSystem system;
     if (leader) disk = measure_disk(folder, int64_t(256) << 20, 3, 4), system = file_system_of(folder);
