@@ -8,6 +8,18 @@
 
 namespace tw {
 
+// What a command takes: for --help, completions and the man page.
+struct ArgumentInfo {
+  std::vector<std::string> names;  // "-q", "--quiet"; of a word "DIR"
+  std::string help;
+  bool word = false, takes_value = true, required = false, repeated = false;
+};
+struct CommandInfo {
+  std::string name, purpose, example;
+  std::vector<ArgumentInfo> arguments;  // words first
+  bool settings = false;                // takes files of settings and --section.key
+};
+
 class Arguments {
  public:
   // `example`: command lines for the end of --help.
@@ -27,17 +39,28 @@ class Arguments {
   // Takes *.toml and *.json words as files of settings and --section.key as settings.
   void allow_settings();
 
-  // False: help was asked for and printed to standard output. Error(config) names the wrong word and the nearest option.
+  // False: help was asked for and printed to standard output, or a Description is being made. Error(config) names the wrong word and the nearest option.
   bool parse(const std::vector<std::string>& words);
 
   const std::vector<std::string>& config_files() const noexcept { return config_files_; }
   const std::vector<std::string>& settings() const noexcept { return settings_; }
 
+  // While one lives, parse() on this thread writes what the command takes to it and returns false.
+  class Description {
+   public:
+    explicit Description(CommandInfo& info);
+    ~Description();
+    Description(const Description&) = delete;
+    Description& operator=(const Description&) = delete;
+  };
+
  private:
   struct Parser;
+  void note(const std::string& name, const std::string& help, bool word, bool takes_value, bool required, bool repeated);
+  bool takes_value(const std::string& word) const;  // an option whose value is the next word
+  std::string nearest_option(const std::string& word) const;
   std::unique_ptr<Parser> parser_;
-  std::string command_;
-  bool settings_allowed_ = false;
+  CommandInfo info_;
   std::vector<std::string> config_files_, settings_;
 };
 

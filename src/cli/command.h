@@ -22,6 +22,7 @@ const Command* find_command(std::string_view name);       // nullptr = none
 std::string nearest_command(std::string_view name);       // "" = nothing is near
 
 extern const Command kFactory, kScan, kTokenize, kTrain, kEval, kGenerate, kReport, kImport, kExport, kInspect, kVerify;
-extern const Command kBench;
+extern const Command kEncode, kDecode, kCompletions, kMan;
+extern const Command kBench, kDoctor;
 
 }  // namespace tw

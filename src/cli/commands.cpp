@@ -7,7 +7,7 @@ namespace tw {
 namespace {
 constexpr const Command* kCommands[] = {&kFactory,  &kScan,   &kTokenize, &kTrain,   &kEval,  &kGenerate,
                                         &kReport, &kImport, &kExport,   &kInspect, &kVerify,
-                                        &kBench};
+                                        &kEncode, &kDecode, &kBench, &kDoctor, &kCompletions, &kMan};
 }  // namespace
 
 std::span<const Command* const> commands() { return kCommands; }

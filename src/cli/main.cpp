@@ -1,6 +1,8 @@
 // tokenwerk COMMAND [words]: finds the command, brings up MPI where the program was started by it, and turns errors
 // into a sentence and an exit code.
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -22,9 +24,9 @@ void print_overview(std::FILE* to) {
   std::string text = "tokenwerk " TW_VERSION
                      ": an AI factory. Files go in, tokens are made of them, models are trained on the tokens.\n\n"
                      "Usage: tokenwerk COMMAND [words] [settings.toml] [--section.key VALUE]\n\nCommands:\n";
-  for (const Command* c : commands()) text += fmt::format("  {:<10} {}\n", c->name, c->summary);
+  for (const Command* c : commands()) text += fmt::format("  {:<12} {}\n", c->name, c->summary);
   text += "\nExample:\n  tokenwerk factory ~/documents --out runs/first\n\n"
-          "tokenwerk COMMAND --help says more; docs/running.md tells about mpirun and Slurm.\n";
+          "tokenwerk COMMAND --help says more; tokenwerk man | man -l - is the manual.\n";
   std::fputs(text.c_str(), to);
 }
 
@@ -53,7 +55,7 @@ int fail(const Failure& failure, Communicator& world) {
   // What every rank found is said once: rank 0 ends the others before they speak.
   if (world.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   const bool show_place = failure.code == ExitCode::bug || log_level() >= LogLevel::debug;
-  log_line(LogLevel::quiet, fmt::format("error: {}{}", failure.text,
+  log_line(LogLevel::quiet, fmt::format("{} {}{}", coloured("error:", Colour::red), failure.text,
                                         show_place && !failure.place.empty() ? " [" + failure.place + "]" : ""));
   record_failure(failure.code, failure.text, world.rank());
   if (world.size() > 1) world.abort(int(failure.code));
@@ -90,6 +92,8 @@ int run(int argc, char** argv) {
     set_log_rank(world->rank());
     catch_stop_signals();
     const ExitCode code = command->run({words.begin() + 1, words.end()}, *world);
+    // A full disk behind a redirection shows only here.
+    TW_CHECK(std::fflush(stdout) == 0 && !std::ferror(stdout), io, "standard output: {}", std::strerror(errno));
     world.reset();
     return int(code);
   } catch (...) {

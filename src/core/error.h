@@ -3,8 +3,10 @@
 #include <fmt/core.h>
 
 #include <source_location>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 #include "src/core/format.h"
 
@@ -28,6 +30,11 @@ enum class ExitCode : int {
   hang = 80,          // a rank made no progress
   corruption = 81     // silent data corruption was found
 };
+struct ExitCodeInfo {
+  ExitCode code;
+  std::string_view meaning;  // for people: what happened and what may be done
+};
+std::span<const ExitCodeInfo> exit_codes() noexcept;  // all of them
 
 class Error : public std::runtime_error {
  public:

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 
 namespace tw {
 namespace {
@@ -18,6 +20,18 @@ void set_log_rank(int rank) noexcept {
   if (process_rank_ < 0) process_rank_ = rank;
 }
 int log_rank() noexcept { return thread_rank_ >= 0 ? thread_rank_ : process_rank_.load(); }
+
+bool wants_colour(int fd) noexcept {
+  const char *none = std::getenv("NO_COLOR"), *terminal = std::getenv("TERM");
+  return !(none && *none) && terminal && std::strcmp(terminal, "dumb") != 0 && ::isatty(fd);
+}
+
+std::string coloured(std::string_view word, Colour colour) {
+  static const bool wanted = wants_colour(STDERR_FILENO);
+  if (!wanted) return std::string(word);
+  const char* code = colour == Colour::red ? "31" : colour == Colour::yellow ? "33" : "32";
+  return fmt::format("\033[1;{}m{}\033[0m", code, word);
+}
 
 void log_line(LogLevel level, const std::string& text) noexcept {
   try {

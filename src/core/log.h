@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace tw {
@@ -15,6 +16,13 @@ LogLevel log_level() noexcept;
 void set_log_rank(int rank) noexcept;
 int log_rank() noexcept;
 
+// Whether what is written to this file descriptor may have colours: a terminal that can, and NO_COLOR is unset or empty
+// (https://no-color.org).
+bool wants_colour(int fd) noexcept;
+// `word` as it is shown on standard error.
+enum class Colour { red, yellow, green };
+std::string coloured(std::string_view word, Colour colour);
+
 void log_line(LogLevel level, const std::string& text) noexcept;  // one write, never throws
 
 template <class... Args>
@@ -24,7 +32,7 @@ void log_info(fmt::format_string<Args...> format, Args&&... args) {
 // Shown even with --quiet.
 template <class... Args>
 void log_warning(fmt::format_string<Args...> format, Args&&... args) {
-  log_line(LogLevel::quiet, "warning: " + fmt::format(format, std::forward<Args>(args)...));
+  log_line(LogLevel::quiet, coloured("warning:", Colour::yellow) + " " + fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
 void log_debug(fmt::format_string<Args...> format, Args&&... args) {
