@@ -51,6 +51,12 @@ void Arguments::word(const std::string& name, std::string& value, const std::str
   note(name, help, true, true, required, false);
   parser_->app.add_option(name, value, help)->required(required)->type_name("");
 }
+void Arguments::choice(const std::string& name, std::string& value, const std::vector<std::string>& choices, const std::string& help,
+                       bool required) {
+  note(name, help, true, true, required, false);
+  info_.arguments.back().choices = choices;
+  parser_->app.add_option(name, value, help)->required(required)->type_name("")->check(CLI::IsMember(choices));
+}
 void Arguments::words(const std::string& name, std::vector<std::string>& values, const std::string& help, bool required) {
   note(name, help, true, true, required, true);
   parser_->app.add_option(name, values, help)->required(required)->type_name("");

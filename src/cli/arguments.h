@@ -13,6 +13,7 @@ struct ArgumentInfo {
   std::vector<std::string> names;  // "-q", "--quiet"; of a word "DIR"
   std::string help;
   bool word = false, takes_value = true, required = false, repeated = false;
+  std::vector<std::string> choices = {};  // all that the word may be; empty = anything
 };
 struct CommandInfo {
   std::string name, purpose, example;
@@ -30,6 +31,8 @@ class Arguments {
 
   // Values are written by parse(); what is not given keeps what it has. Names: "--out", or "-n,--number".
   void word(const std::string& name, std::string& value, const std::string& help, bool required = true);
+  void choice(const std::string& name, std::string& value, const std::vector<std::string>& choices, const std::string& help,
+              bool required = true);  // a word that is one of these
   void words(const std::string& name, std::vector<std::string>& values, const std::string& help, bool required = false);
   void option(const std::string& name, std::string& value, const std::string& help, bool required = false);
   void option(const std::string& name, int64_t& value, const std::string& help);

@@ -22,6 +22,13 @@ std::vector<std::string> option_names(const CommandInfo& info) {
   return names;
 }
 
+// What the command's first word may be, where it is one of a few.
+std::vector<std::string> words_of(const CommandInfo& info) {
+  for (const ArgumentInfo& a : info.arguments)
+    if (a.word && !a.choices.empty()) return a.choices;
+  return {};
+}
+
 // The words a setting can have, "" where they are not few.
 std::string choices_of(const ConfigKey& key) {
   return key.type == KeyType::choice ? std::string(key.choices) : key.type == KeyType::boolean ? "true false" : "";
@@ -39,7 +46,8 @@ std::string bash() {
   for (const Command* c : commands()) {
     const CommandInfo info = describe(*c);
     names.push_back(info.name);
-    cases += fmt::format("    {}) options=\"{}\"{} ;;\n", info.name, joined(option_names(info)), info.settings ? " settings=1" : "");
+    cases += fmt::format("    {}) options=\"{}\"{}{} ;;\n", info.name, joined(option_names(info)), info.settings ? " settings=1" : "",
+                         words_of(info).empty() ? "" : fmt::format(" words=\"{}\"", joined(words_of(info))));
   }
   for (const ConfigSection& s : config_sections()) sections.push_back(fmt::format("--{}.", s.name));
   for (const ConfigKey& k : config_keys()) {
@@ -48,8 +56,9 @@ std::string bash() {
       settings += fmt::format("    --{}) COMPREPLY=($(compgen -W \"{}\" -- \"$cur\")); return ;;\n", k.name, words);
   }
   return fmt::format(R"(# bash completion of tokenwerk, made by "tokenwerk completions bash".
+# shellcheck disable=SC2207
 _tokenwerk() {{
-  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} options="" settings=""
+  local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD-1]}} options="" settings="" words=""
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     COMPREPLY=($(compgen -W "{} --help --version" -- "$cur"))
@@ -67,6 +76,8 @@ _tokenwerk() {{
       compopt -o nospace
       COMPREPLY=($(compgen -W "{}" -- "$cur"))
     fi
+  elif [[ $words ]]; then
+    COMPREPLY=($(compgen -W "$words" -- "$cur"))
   fi  # else files, by -o default
 }}
 complete -o default -F _tokenwerk tokenwerk
@@ -83,7 +94,8 @@ std::string zsh() {
     for (const ArgumentInfo& a : info.arguments) {
       const std::string help = without(a.help, "'[]:\\\n");
       if (a.word) {
-        cases += fmt::format("        '{}:{}:_files'\n", a.repeated ? "*" : "", without(help, "("));
+        cases += fmt::format("        '{}:{}:{}'\n", a.repeated ? "*" : "", without(help, "("),
+                             a.choices.empty() ? "_files" : "(" + joined(a.choices) + ")");
         continue;
       }
       for (const std::string& name : a.names)
@@ -131,7 +143,11 @@ std::string fish() {
     const CommandInfo info = describe(*c);
     text += fmt::format("complete -c tokenwerk -n __fish_use_subcommand -f -a {} -d {}\n", info.name, quoted(std::string(c->summary)));
     for (const ArgumentInfo& a : info.arguments) {
-      if (a.word) continue;
+      if (a.word) {
+        if (!a.choices.empty())
+          text += fmt::format("complete -c tokenwerk -n '__fish_seen_subcommand_from {}' -f -a {}\n", info.name, quoted(joined(a.choices)));
+        continue;
+      }
       text += fmt::format("complete -c tokenwerk -n '__fish_seen_subcommand_from {}'", info.name);
       for (const std::string& name : a.names)
         text += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
@@ -153,9 +169,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "  tokenwerk completions zsh > ~/.zfunc/_tokenwerk\n"
                       "  tokenwerk completions fish > ~/.config/fish/completions/tokenwerk.fish");
   std::string shell;
-  arguments.word("SHELL", shell, "bash, zsh or fish");
+  arguments.choice("SHELL", shell, {"bash", "zsh", "fish"}, "bash, zsh or fish");
   if (!arguments.parse(words)) return ExitCode::ok;
-  TW_CHECK(shell == "bash" || shell == "zsh" || shell == "fish", config, "there are no completions for \"{}\": bash, zsh or fish", shell);
   if (world.rank() == 0) std::fputs((shell == "bash" ? bash() : shell == "zsh" ? zsh() : fish()).c_str(), stdout);
   return ExitCode::ok;
 }

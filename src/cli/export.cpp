@@ -1,3 +1,6 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
@@ -17,6 +20,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.option("--out", out, "Folder to write", true);
   arguments.option("--dtype", dtype, "fp32, bf16 or fp16");
   arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
+  bool json = false;
+  arguments.flag("--json", json, "Print what was written as JSON to standard output");
   if (!arguments.parse(words)) return ExitCode::ok;
   if (world.rank() != 0) return ExitCode::ok;
   const DType type = dtype_named(dtype);
@@ -28,6 +33,14 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (m.tokenizer) options.bos_token_id = m.tokenizer->bos_id(), options.eos_token_id = m.tokenizer->eos_id();
   write_hf_model(out, m.model, m.table, m.weights.view(), options);
   if (m.tokenizer) m.tokenizer->save_hf(out, m.model.max_position_embeddings);
+  if (json) {
+    const nlohmann::json result = {{"origin", m.origin},
+                                   {"parameters", m.table.parameter_count()},
+                                   {"dtype", name_of(type)},
+                                   {"folder", out},
+                                   {"tokenizer_hash", m.tokenizer ? m.tokenizer->hash() : ""}};
+    std::puts(result.dump().c_str());
+  }
   log_info("{} written to {}{}", m.origin, out, m.tokenizer ? "" : "; no tokenizer lies beside the model");
   return ExitCode::ok;
 }

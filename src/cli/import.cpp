@@ -1,3 +1,4 @@
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
@@ -21,6 +22,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::string path, out;
   arguments.word("HF_FOLDER", path, "Folder with config.json and model.safetensors");
   arguments.option("--out", out, "Run folder", true);
+  bool json = false;
+  arguments.flag("--json", json, "Print what was imported as JSON to standard output");
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(world.size() == 1, config, "import runs on one rank");
   const LoadedModel loaded = load_model(path);
@@ -45,6 +48,14 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   write_file_atomically(job.run.config(), job.config.to_toml());
   log_info("{}: {} parameters in {}{}", loaded.origin, human_count(double(loaded.table.parameter_count())), folder.string(),
            loaded.tokenizer.empty() ? "; no tokenizer lies beside it" : "");
+  if (json) {
+    const nlohmann::json result = {{"origin", loaded.origin},
+                                   {"parameters", loaded.table.parameter_count()},
+                                   {"model", nlohmann::json::parse(info.model_json)},
+                                   {"checkpoint", folder.string()},
+                                   {"tokenizer_hash", info.tokenizer_hash}};
+    std::puts(result.dump().c_str());
+  }
   job.run.finish(ExitCode::ok, "");
   return ExitCode::ok;
 }

@@ -30,6 +30,11 @@ void print_overview(std::FILE* to) {
   std::fputs(text.c_str(), to);
 }
 
+// A full disk behind a redirection shows only here.
+void end_output() {
+  TW_CHECK(std::fflush(stdout) == 0 && !std::ferror(stdout), io, "standard output: {}", std::strerror(errno));
+}
+
 struct Failure {
   ExitCode code;
   std::string text, place;
@@ -65,17 +70,19 @@ int fail(const Failure& failure, Communicator& world) {
 int run(int argc, char** argv) {
   const std::vector<std::string> words(argv + 1, argv + argc);
   const std::string name = words.empty() ? "" : words[0];
-  if (name == "--help" || name == "-h" || name == "help") {
-    print_overview(stdout);
-    return 0;
-  }
-  if (name == "--version") {
-    std::puts("tokenwerk " TW_VERSION);
-    return 0;
-  }
   std::optional<MpiSession> session;
   std::unique_ptr<Communicator> world = make_self_communicator();
   try {
+    if (name == "--help" || name == "-h" || name == "help") {
+      print_overview(stdout);
+      end_output();
+      return 0;
+    }
+    if (name == "--version") {
+      std::puts("tokenwerk " TW_VERSION);
+      end_output();
+      return 0;
+    }
     const Command* command = find_command(name);
     if (!command) {
       if (name.empty()) print_overview(stderr);
@@ -92,8 +99,7 @@ int run(int argc, char** argv) {
     set_log_rank(world->rank());
     catch_stop_signals();
     const ExitCode code = command->run({words.begin() + 1, words.end()}, *world);
-    // A full disk behind a redirection shows only here.
-    TW_CHECK(std::fflush(stdout) == 0 && !std::ferror(stdout), io, "standard output: {}", std::strerror(errno));
+    end_output();
     world.reset();
     return int(code);
   } catch (...) {

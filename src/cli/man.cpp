@@ -24,7 +24,22 @@ std::string roff(std::string_view text) {
   return out;
 }
 
-std::string lines_of(std::string_view text) { return roff(text) + "\n"; }
+// In lines of 78 characters, as roff sources are.
+std::string lines_of(std::string_view text) {
+  std::string lines;
+  size_t width = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find_first_of(" \n", begin), text.size());
+    const std::string word = roff(text.substr(begin, end - begin));
+    if (!word.empty()) {
+      const bool fits = width > 0 && width + 1 + word.size() <= 78;
+      lines += (width == 0 ? "" : fits ? " " : "\n") + word;
+      width = fits ? width + 1 + word.size() : word.size();
+    }
+    begin = end + 1;
+  }
+  return lines + "\n";
+}
 
 // "tokenwerk eval RUN\n  tokenwerk eval ..." as it is typed.
 std::string example(std::string_view text) {
@@ -46,7 +61,7 @@ std::string command_section(const Command& command) {
   for (const ArgumentInfo& a : info.arguments)
     if (a.word)
       synopsis += fmt::format(" {}\\fI{}\\fR{}{}", a.required ? "" : "[", roff(a.names[0]), a.repeated ? " ..." : "", a.required ? "" : "]");
-  text += ".PP\n" + synopsis + " [\\fIoptions\\fR]" + (info.settings ? " [\\fIsettings.toml\\fR] [\\fB\\-\\-\\fIsection.key value\\fR]" : "") + "\n";
+  text += synopsis + " [\\fIoptions\\fR]" + (info.settings ? " [\\fIsettings.toml\\fR] [\\fB\\-\\-\\fIsection.key value\\fR]" : "") + "\n";
   text += ".PP\n" + lines_of(info.purpose);
   for (const ArgumentInfo& a : info.arguments) {
     if (a.names[0] == "-h" || a.names[0] == "-q" || a.names[0] == "-v") continue;  // of all commands, told once
@@ -58,7 +73,7 @@ std::string command_section(const Command& command) {
 }
 
 std::string program_page() {
-  std::string text = ".TH TOKENWERK 1 \"\" \"tokenwerk " + program_version() + "\" \"User commands\"\n.SH NAME\ntokenwerk \\- an AI factory in one executable\n"
+  std::string text = ".TH TOKENWERK 1 \"" TW_DATE "\" \"tokenwerk " + program_version() + "\" \"User commands\"\n.SH NAME\ntokenwerk \\- an AI factory in one executable\n"
                      ".SH SYNOPSIS\n.B tokenwerk\n\\fIcommand\\fR [\\fIwords\\fR] [\\fIsettings.toml\\fR] [\\fB\\-\\-\\fIsection.key value\\fR]\n"
                      ".SH DESCRIPTION\nFiles go in, tokens are made of them, models are trained on the tokens over MPI ranks, and tokens are "
                      "turned back into text. Every step says what a token cost in joules.\n.PP\nResults go to standard output, messages "
@@ -78,12 +93,27 @@ std::string program_page() {
           "\\fIphases.json\\fR, \\fIstatus.json\\fR and \\fIreport.html\\fR.\n"
           ".SH EXAMPLES\n.nf\n" +
           roff("tokenwerk factory ~/documents --out runs/first\nmpirun -np 4 --bind-to none tokenwerk train configs/gpt2-124m.toml --out runs/gpt2") +
-          "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\-settings\\fR(5), \\fBmpirun\\fR(1), \\fBsbatch\\fR(1)\n";
+          "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\-settings\\fR(5), \\fBtokenwerk\\-run\\fR(1), \\fBmpirun\\fR(1), \\fBsbatch\\fR(1)\n";
   return text;
 }
 
+// launch/run, as it is called where it is installed.
+std::string run_page() {
+  return ".TH TOKENWERK-RUN 1 \"" TW_DATE "\" \"tokenwerk " + program_version() + "\" \"User commands\"\n.SH NAME\n"
+         "tokenwerk\\-run \\- tokenwerk on several ranks\n.SH SYNOPSIS\n.B tokenwerk\\-run\n[\\fB\\-n\\fR \\fIranks\\fR] "
+         "\\fIcommand\\fR [\\fIwords\\fR]\n.SH DESCRIPTION\n" +
+         lines_of("Starts tokenwerk on several ranks: under srun inside a Slurm job, else under mpirun, with no binding of ranks to cores.") +
+         ".PP\n" + lines_of("It ends with tokenwerk's own exit code, also where the launcher hides it. SIGUSR1, SIGTERM and SIGINT reach all "
+         "ranks, which save a checkpoint and end with 75.") +
+         ".SH ENVIRONMENT\n.TP\n\\fBTW_RANKS\\fR\n" +
+         lines_of("Ranks where -n is not given; without it the tasks of the Slurm job, else 1.") + ".TP\n\\fBTW_BIN\\fR\n" +
+         lines_of("The program; without it the tokenwerk beside tokenwerk-run.") +
+         ".SH EXAMPLES\n.nf\n" + roff("tokenwerk-run -n 4 train settings.toml --out runs/first") +
+         "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\fR(1), \\fBmpirun\\fR(1), \\fBsrun\\fR(1)\n";
+}
+
 std::string settings_page() {
-  std::string text = ".TH TOKENWERK-SETTINGS 5 \"\" \"tokenwerk " + program_version() + "\" \"File formats\"\n.SH NAME\ntokenwerk-settings \\- settings of tokenwerk\n"
+  std::string text = ".TH TOKENWERK-SETTINGS 5 \"" TW_DATE "\" \"tokenwerk " + program_version() + "\" \"File formats\"\n.SH NAME\ntokenwerk-settings \\- settings of tokenwerk\n"
                      ".SH DESCRIPTION\nSettings are files of TOML, or of JSON where the name ends in \\fI.json\\fR, and words \\fB\\-\\-\\fIsection.key "
                      "value\\fR on the command line, which win. \\fIinclude = \"base.toml\"\\fR at the top of a file takes in another. A list is written "
                      "\\fI[\"a\", \"b\"]\\fR. What is unknown or out of range ends with code 64.\n";
@@ -101,13 +131,12 @@ std::string settings_page() {
 }
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("man", "Prints a manual page in roff: tokenwerk(1), or with the word settings tokenwerk-settings(5).",
+  Arguments arguments("man", "Prints a manual page in roff: tokenwerk(1); with a word tokenwerk-settings(5) or tokenwerk-run(1).",
                       "tokenwerk man | man -l -\n  tokenwerk man settings | man -l -");
   std::string page;
-  arguments.word("PAGE", page, "settings, for all settings", false);
+  arguments.choice("PAGE", page, {"settings", "run"}, "settings: all of them; run: several ranks", false);
   if (!arguments.parse(words)) return ExitCode::ok;
-  TW_CHECK(page.empty() || page == "settings", config, "there is no page \"{}\": settings, or none", page);
-  if (world.rank() == 0) std::fputs((page.empty() ? program_page() : settings_page()).c_str(), stdout);
+  if (world.rank() == 0) std::fputs((page.empty() ? program_page() : page == "run" ? run_page() : settings_page()).c_str(), stdout);
   return ExitCode::ok;
 }
 
