@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
@@ -77,8 +78,9 @@ struct Totals {
 
 class Encoding {
  public:
-  Encoding(const TextTokenizer& tokenizer, const EncodeOptions& options, bool lines, IdsOut* out, int threads)
-      : tokenizer_(tokenizer), options_(options), lines_(lines), out_(out), team_(threads) {}
+  // end: byte that ends each text ('\n', '\0'); none = a file is one text.
+  Encoding(const TextTokenizer& tokenizer, const EncodeOptions& options, std::optional<char> end, IdsOut* out, int threads)
+      : tokenizer_(tokenizer), options_(options), lines_(end), end_(end.value_or('\n')), out_(out), team_(threads) {}
 
   void file(const std::string& path) {
     const bool standard = path == "-";
@@ -91,8 +93,8 @@ class Encoding {
       last = !read(standard ? STDIN_FILENO : fd.get(), block, standard ? "standard input" : path);
       totals_.bytes += int64_t(block.size());
       held += block;
-      const size_t whole = last ? held.size() : lines_ ? held.rfind('\n') + 1 : whole_characters(held);  // npos + 1 = 0
-      TW_CHECK(held.size() - whole <= kLongestLine, data, "{}: a line of more than 1 GiB", path);
+      const size_t whole = last ? held.size() : lines_ ? held.rfind(end_) + 1 : whole_characters(held);  // npos + 1 = 0
+      TW_CHECK(held.size() - whole <= kLongestLine, data, "{}: a text of more than 1 GiB", path);
       if (lines_) {
         if (whole > 0 && (last || whole >= round)) encode_lines(std::string_view(held).substr(0, whole)), held.erase(0, whole);
       } else {
@@ -141,7 +143,7 @@ class Encoding {
   void encode_lines(std::string_view text) {
     std::vector<std::string_view> parts;  // of whole lines
     while (!text.empty()) {
-      const size_t end = text.size() <= kBlock ? text.size() : std::min(text.find('\n', kBlock), text.size() - 1) + 1;
+      const size_t end = text.size() <= kBlock ? text.size() : std::min(text.find(end_, kBlock), text.size() - 1) + 1;
       parts.push_back(text.substr(0, end));
       text.remove_prefix(end);
     }
@@ -149,7 +151,7 @@ class Encoding {
     team_.run(int64_t(parts.size()), [&](int64_t i, int) {
       Slot& slot = slots[size_t(i)];
       for (std::string_view rest = parts[size_t(i)]; !rest.empty(); ++slot.rows) {
-        const size_t end = std::min(rest.find('\n'), rest.size());
+        const size_t end = std::min(rest.find(end_), rest.size());
         slot.ids.clear();
         tokenizer_.encode(rest.substr(0, end), options_, slot.ids);
         slot.tokens += int64_t(slot.ids.size());
@@ -174,6 +176,7 @@ class Encoding {
   const TextTokenizer& tokenizer_;
   EncodeOptions options_;
   bool lines_, row_begins_ = true;
+  char end_;
   IdsOut* out_;
   ThreadTeam team_;
   Totals totals_;
@@ -186,12 +189,13 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "  tokenwerk encode tokenizer.json corpus.txt --lines --count --json");
   std::string path, out;
   std::vector<std::string> files;
-  bool lines = false, count = false, special = false, json = false;
+  bool lines = false, null = false, count = false, special = false, json = false;
   int64_t threads = 0;
   arguments.word("TOKENIZER", path, "tokenizer.json, SentencePiece .model, tiktoken file, or a folder with one");
   arguments.words("FILE", files, "Files of UTF-8 text; none or - reads standard input");
   arguments.option("--out", out, "Write bare little-endian ids to this file (.u16 or .u32) instead of text");
   arguments.flag("--lines", lines, "Each line is a text of its own");
+  arguments.flag("-0,--null", null, "A NUL byte ends each text, as find -print0 writes them");
   arguments.flag("--count", count, "Only count the tokens");
   arguments.flag("--special", special, "Texts of special tokens become those tokens");
   arguments.option("--threads", threads, "Threads; 0 = all cores");
@@ -200,11 +204,13 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   TW_CHECK(world.size() == 1, config, "encode runs on one rank");
   TW_CHECK(threads >= 0 && threads <= 4096, config, "--threads {} is out of range", threads);
   TW_CHECK(!count || out.empty(), config, "--count writes no ids: leave out --out");
+  TW_CHECK(!lines || !null, config, "--lines and --null exclude each other");
+  const std::optional<char> end = lines ? std::optional('\n') : null ? std::optional('\0') : std::nullopt;
   if (files.empty()) files.push_back("-");
   const auto tokenizer = TextTokenizer::load(path);
   std::optional<IdsOut> ids;
   if (!out.empty() || (!count && !json)) ids.emplace(out, tokenizer->vocab_size());
-  Encoding encoding(*tokenizer, {.parse_special = special}, lines, ids ? &*ids : nullptr, threads ? int(threads) : all_cores());
+  Encoding encoding(*tokenizer, {.parse_special = special}, end, ids ? &*ids : nullptr, threads ? int(threads) : all_cores());
   const double start = now_seconds();
   for (const std::string& file : files) encoding.file(file);
   const double seconds = now_seconds() - start;

@@ -56,6 +56,9 @@ TEST_F(Shell, LinesAreTextsOfTheirOwn) {
   EXPECT_EQ(rows.out.find("\n\n") != std::string::npos, true) << "an empty line is an empty row";
   write("rows", rows.out);
   EXPECT_EQ(tokenwerk({"decode", tokenizer, path("rows"), "--lines"}).out, "one\n\ntwo three\nno end\n");
+  write("texts", std::string("one\nmore\0\0two", 13));
+  write("rows", tokenwerk({"encode", tokenizer, path("texts"), "-0"}).out);
+  EXPECT_EQ(tokenwerk({"decode", tokenizer, path("rows"), "--lines"}).out, "one\nmore\n\ntwo\n");
 }
 
 TEST_F(Shell, WrongIdsAndTokenizersAreNamed) {
