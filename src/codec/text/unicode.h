@@ -1,4 +1,4 @@
-// The three Unicode classes that pre-tokenizer rules ask for: \p{L}, \p{N} and \s.
+// The three Unicode classes that pre-tokenizer rules ask for: \p{L}, \p{N} and \s, of Unicode 16.0.
 #pragma once
 #include <array>
 #include <cstddef>
