@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMaxBytes = size_t(1) << 20;
 constexpr int kMaxNesting = 8;
+constexpr std::string_view kSweepSection = "sweep";
 
 // toml++ limits the nesting of brackets, but not of a.b.c.d..., and frees its tree by recursion. So both are counted
 // before it reads the file, outside of texts and comments.
@@ -94,6 +95,21 @@ std::optional<ConfigValue> value_of(const toml::node& node) {
   return std::nullopt;
 }
 
+FileNode node_of(const std::string& file, const toml::node& node) {
+  FileNode out{place_of(file, node.source()), kind_of(node), std::nullopt, {}};
+  if (const auto* table = node.as_table()) {
+    for (const auto& [key, member] : *table) {
+      out.members.emplace_back(key.str(), node_of(file, member));
+      out.members.back().second.name_place = place_of(file, key.source());
+    }
+  } else if (const auto* array = node.as_array()) {
+    for (const auto& item : *array) out.items.push_back(node_of(file, item));
+  } else {
+    out.value = value_of(node);
+  }
+  return out;
+}
+
 std::vector<FileSetting> read_toml(const std::string& text, const std::string& file) {
   check_nesting(text, file);
   toml::table root;
@@ -113,6 +129,11 @@ std::vector<FileSetting> read_toml(const std::string& text, const std::string& f
       add(std::string(section.str()), section, node);
       continue;
     }
+    if (section.str() == kSweepSection) {
+      add(std::string(section.str()), section, node);
+      settings.back().node = std::make_shared<const FileNode>(node_of(file, node));
+      continue;
+    }
     const bool known = std::any_of(config_sections().begin(), config_sections().end(),
                                    [&](const ConfigSection& s) { return s.name == section.str(); });
     if (table->empty() && !known) add(std::string(section.str()), section, node);
@@ -120,6 +141,22 @@ std::vector<FileSetting> read_toml(const std::string& text, const std::string& f
       add(fmt::format("{}.{}", section.str(), key.str()), key, value);
   }
   return settings;
+}
+
+FileNode node_of(const std::string& file, const std::string& pointer, const nlohmann::json& node,
+                 std::optional<ConfigValue> (*value_of)(const nlohmann::json&)) {
+  const std::string place = fmt::format("{}:{}", file, pointer);
+  FileNode out{place, node.is_object() ? "table" : node.type_name(), std::nullopt, {}, {}, place};
+  if (node.is_object()) {
+    for (const auto& [key, member] : node.items())
+      out.members.emplace_back(key, node_of(file, pointer + "/" + key, member, value_of));
+  } else if (node.is_array()) {
+    for (size_t i = 0; i < node.size(); ++i)
+      out.items.push_back(node_of(file, fmt::format("{}/{}", pointer, i), node[i], value_of));
+  } else {
+    out.value = value_of(node);
+  }
+  return out;
 }
 
 std::vector<FileSetting> read_json(const std::string& text, const std::string& file) {
@@ -165,6 +202,11 @@ std::vector<FileSetting> read_json(const std::string& text, const std::string& f
     settings.push_back({std::move(name), place, place, value_of(node), node.type_name()});
   };
   for (const auto& [section, node] : root.items()) {
+    if (section == kSweepSection && node.is_object()) {
+      add(section, "/" + section, node);
+      settings.back().node = std::make_shared<const FileNode>(node_of(file, "/" + section, node, value_of));
+      continue;
+    }
     if (!node.is_object() || node.empty()) {
       add(section, "/" + section, node);
       continue;

@@ -41,7 +41,8 @@ std::string printable(std::string_view text, size_t limit = 200) {
   TW_FAIL(config, "{}: unknown {} {}{}", where, dot == name.npos ? "section or key" : "key", printable(name), hint);
 }
 
-void load_file(Config& config, const std::filesystem::path& path, std::vector<std::filesystem::path>& open) {
+void load_file(Config& config, const std::filesystem::path& path, std::vector<std::filesystem::path>& open,
+               std::vector<FileNode>* sweeps) {
   std::error_code error;
   std::filesystem::path identity = std::filesystem::weakly_canonical(path, error);
   if (error) identity = path;
@@ -58,7 +59,7 @@ void load_file(Config& config, const std::filesystem::path& path, std::vector<st
     TW_CHECK(base && !base->empty() && base->find('\0') == base->npos, config,
              "{}: include wants the path of one file, for example include = \"base.toml\"", setting.place);
     try {
-      load_file(config, path.parent_path() / *base, open);
+      load_file(config, path.parent_path() / *base, open, sweeps);
     } catch (const Error& e) {
       if (e.code() != ExitCode::no_input) throw;
       TW_FAIL(no_input, "{}: include: {}", setting.place, e.what());
@@ -66,6 +67,13 @@ void load_file(Config& config, const std::filesystem::path& path, std::vector<st
   }
   for (const FileSetting& setting : settings) {
     if (setting.name == "include") continue;
+    if (setting.node) {
+      TW_CHECK(sweeps, config, "{}: [{}] is for the command sweep: keep it in a file of its own that takes in the settings by include = "
+               "\"settings.toml\"",
+               setting.name_place, setting.name);
+      sweeps->push_back(*setting.node);
+      continue;
+    }
     const ConfigKey* key = find_config_key(setting.name);
     if (!key) {
       const bool section = std::any_of(config_sections().begin(), config_sections().end(),
@@ -208,13 +216,17 @@ void Config::check() const {
            origin("data.split"), printable(split));
 }
 
-std::string Config::to_toml() const {
-  std::string out = "# All settings of the run; behind each value stands where it comes from.\n";
+std::string Config::text_of(std::string_view key) const { return to_toml_text(entry(key).value); }
+
+std::string Config::to_toml(bool with_defaults) const {
+  std::string out = fmt::format("# {} of the run; behind each value stands where it comes from.\n",
+                                with_defaults ? "All settings" : "Settings");
   for (const ConfigSection& section : config_sections()) {
-    out += fmt::format("\n[{}]\n", section.name);
+    bool open = false;
     for (const ConfigKey& key : config_keys()) {
-      if (key.section() != section.name) continue;
       const Entry& e = entry(key.name);
+      if (key.section() != section.name || (!with_defaults && e.origin == "default")) continue;
+      if (!std::exchange(open, true)) out += fmt::format("\n[{}]\n", section.name);
       out += fmt::format("{} = {}  # {}\n", key.leaf(), to_toml_text(e.value), printable(e.origin, 4096));
     }
   }
@@ -226,11 +238,12 @@ bool Config::operator==(const Config& other) const {
                     [](const auto& a, const auto& b) { return a.first == b.first && a.second.value == b.second.value; });
 }
 
-Config load_config(const std::vector<std::filesystem::path>& paths, const std::vector<std::string>& overrides) {
+Config load_config(const std::vector<std::filesystem::path>& paths, const std::vector<std::string>& overrides,
+                   std::vector<FileNode>* sweeps) {
   Config config;
   for (const auto& path : paths) {
     std::vector<std::filesystem::path> open;
-    load_file(config, path, open);
+    load_file(config, path, open, sweeps);
   }
   apply_overrides(config, overrides);
   config.check();

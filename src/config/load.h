@@ -14,6 +14,8 @@ namespace tw {
 
 using ConfigValue = std::variant<int64_t, double, bool, std::string, std::vector<std::string>>;
 
+struct FileNode;
+
 class Config {
  public:
   Config();  // every key at its default
@@ -35,8 +37,10 @@ class Config {
   // of two. Error(config). load_config has called it.
   void check() const;
 
-  // Every key with its value, and its origin as a comment. Loads back equal.
-  std::string to_toml() const;
+  // Every key with its value, or those alone that are not at their default, and its origin as a comment. Loads back
+  // equal.
+  std::string to_toml(bool with_defaults = true) const;
+  std::string text_of(std::string_view key) const;  // the value as it stands there
   bool operator==(const Config& other) const;  // values alone
 
  private:
@@ -54,6 +58,8 @@ class Config {
 // Paths among the values are left as written: they are relative to the working directory.
 // Error(config) names file, line, column, key, the reason and the nearest name; Error(no_input) where a
 // file cannot be read.
-Config load_config(const std::vector<std::filesystem::path>& paths, const std::vector<std::string>& overrides);
+// sweeps: gets the tables [sweep] of the files, the winning one last; without it such a table is an Error(config).
+Config load_config(const std::vector<std::filesystem::path>& paths, const std::vector<std::string>& overrides,
+                   std::vector<FileNode>* sweeps = nullptr);
 
 }  // namespace tw
