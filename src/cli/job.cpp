@@ -18,6 +18,7 @@ EnergyOptions energy_options(const Config& config) {
   o.assumed_watts = config.get<double>("energy.assumed_watts");
   o.pue = config.get<double>("energy.pue");
   o.price_eur_per_kwh = config.get<double>("energy.price_eur_per_kwh");
+  o.price_eur_per_node_hour = config.get<double>("energy.price_eur_per_node_hour");
   o.co2_g_per_kwh = config.get<double>("energy.co2_g_per_kwh");
   return o;
 }
@@ -43,9 +44,11 @@ Job::Job(Config settings, const std::string& name, const std::vector<std::string
       team(resolve_threads(config, world.node_size())),
       stream(team),
       meter(energy_options(config), world) {
+  const int64_t nodes = all_reduce_value(world, int64_t(world.node_rank() == 0), ReduceOp::sum);
   if (leader()) {
     ledger.emplace(run.path(), energy_options(config));
     ledger->set_meter(meter.kind(), meter.text());
+    ledger->set_nodes(int(nodes));
     if (meter.kind() != EnergyKind::measured) log_info("energy: {}", meter.text());
     const int there = int(::sysconf(_SC_NPROCESSORS_ONLN));
     if (world.transport() == "mpi" && config.is_default("training.threads") && all_cores() * world.node_size() < there)

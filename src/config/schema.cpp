@@ -24,6 +24,7 @@ constexpr ConfigSection kSections[] = {
     {"eval", "Held-out loss during training."},
     {"generate", "Text made by the model."},
     {"energy", "Joules, cost and CO2."},
+    {"budget", "Where a run stops, counted over all its starts."},
     {"debug", "Repeatability."},
 };
 
@@ -118,8 +119,13 @@ constexpr ConfigKey kKeys[] = {
     {"energy.source", text, "auto", 0, 0, "", "auto = the meter that is found; or its name, as `tokenwerk doctor` prints it."},
     {"energy.assumed_watts", real, "0", 0, 1e9, "", "Power of a rank's share of the node where there is no meter; joules are then marked as assumed. 0 = no joules without a meter."},
     {"energy.pue", real, "1", 1, 10, "", "Power usage effectiveness: energy of the facility / energy of the computers."},
-    {"energy.price_eur_per_kwh", real, "0", 0, 1000, "", "Price; 0 = no cost is printed."},
+    {"energy.price_eur_per_kwh", real, "0", 0, 1000, "", "Price of the facility's energy; 0 = none. Without any price no cost is printed."},
+    {"energy.price_eur_per_node_hour", real, "0", 0, 1e6, "", "Price of a machine for an hour, added to that of the energy; 0 = none."},
     {"energy.co2_g_per_kwh", real, "0", 0, 100000, "", "CO2 of the grid; 0 = no CO2 is printed."},
+
+    {"budget.joules", energy, "0", 0, kHuge, "", "Most energy of the run, over all its starts: 50000 or \"50kJ\"; 0 = no limit. train and factory stop before it is passed, with a checkpoint and exit code 77. --budget sets it."},
+    {"budget.eur", real, "0", 0, kHuge, "", "Most cost of the run, by energy.price_eur_per_kwh and energy.price_eur_per_node_hour; 0 = no limit."},
+    {"budget.seconds", duration, "0", 0, kHuge, "", "Most time of the run, as its phases take it: 7200 or \"2h\"; 0 = no limit."},
 
     {"debug.deterministic", choice, "elastic", 0, 0, "off run elastic", "elastic = the same bits on any number of ranks; run = the same bits on an equal layout; off = plain all-reduce."},
 };

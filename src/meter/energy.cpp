@@ -193,11 +193,14 @@ std::vector<EnergySource> find_energy_sources(const EnergyOptions& options, cons
   return sources;
 }
 
-EnergyCost energy_cost(double joules, const EnergyOptions& options) {
+EnergyCost energy_cost(double joules, double node_seconds, const EnergyOptions& options) {
   constexpr double kJoulesPerKwh = 3.6e6;
   EnergyCost cost;
   cost.facility_joules = joules * options.pue;
-  if (options.price_eur_per_kwh > 0) cost.eur = cost.facility_joules / kJoulesPerKwh * options.price_eur_per_kwh;
+  if (options.price_eur_per_kwh > 0 || options.price_eur_per_node_hour > 0) {
+    cost.eur = node_seconds / 3600 * options.price_eur_per_node_hour;
+    if (options.price_eur_per_kwh > 0) cost.eur += cost.facility_joules / kJoulesPerKwh * options.price_eur_per_kwh;
+  }
   if (options.co2_g_per_kwh > 0) cost.co2_g = cost.facility_joules / kJoulesPerKwh * options.co2_g_per_kwh;
   return cost;
 }

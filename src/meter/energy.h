@@ -17,7 +17,8 @@ struct EnergyOptions {
   std::string source = "auto";
   double assumed_watts = 0;      // of a rank's share of its node; taken where no meter is found; 0 = no joules then
   double pue = 1;                // energy of the facility / energy of the computers
-  double price_eur_per_kwh = 0;  // 0 = cost unknown
+  double price_eur_per_kwh = 0;        // of the facility's energy; 0 = none
+  double price_eur_per_node_hour = 0;  // of the machines; 0 = none. Both 0 = cost unknown
   double co2_g_per_kwh = 0;      // 0 = CO2 unknown
   // Where the counters are looked for; tests put others in.
   std::filesystem::path powercap = "/sys/class/powercap";
@@ -70,12 +71,13 @@ struct EnergySource {
 };
 std::vector<EnergySource> find_energy_sources(const EnergyOptions& options, const std::vector<std::string>& gpus = {});
 
-// What joules at the computers mean outside; NaN where the joules or the factor are not known.
+// What joules at the computers and hours of nodes mean outside; NaN where the joules or the factor are not known. eur
+// is the sum of both prices that are set: where energy has a price, it is unknown without joules.
 struct EnergyCost {
   double facility_joules = kNoJoules;  // x pue
   double eur = kNoJoules;
   double co2_g = kNoJoules;
 };
-EnergyCost energy_cost(double joules, const EnergyOptions& options);
+EnergyCost energy_cost(double joules, double node_seconds, const EnergyOptions& options);
 
 }  // namespace tw

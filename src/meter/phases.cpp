@@ -22,12 +22,13 @@ constexpr size_t kMaxMarks = 256, kMaxPhases = 64, kMaxName = 64, kMaxFile = 4 <
 PhaseTotals difference(const PhaseTotals& a, const PhaseTotals& b) {
   // Sums of doubles in another order may fall short of 0 by a rounding.
   return {std::max(0.0, a.seconds - b.seconds), std::max(0.0, a.joules - b.joules),
-          std::max(0.0, a.unmetered_seconds - b.unmetered_seconds), std::max<int64_t>(0, a.tokens - b.tokens), 0};
+          std::max(0.0, a.unmetered_seconds - b.unmetered_seconds), std::max<int64_t>(0, a.tokens - b.tokens), 0,
+          std::max(0.0, a.node_seconds - b.node_seconds)};
 }
 
 PhaseTotals scaled(const PhaseTotals& a, double factor) {
   return {a.seconds * factor, a.joules * factor, a.unmetered_seconds * factor,
-          int64_t(std::llround(double(a.tokens) * factor)), 0};
+          int64_t(std::llround(double(a.tokens) * factor)), 0, a.node_seconds * factor};
 }
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
@@ -40,11 +41,13 @@ Json to_json(const PhaseTotals& t) {
   json["unmetered_seconds"] = t.unmetered_seconds;
   json["tokens"] = t.tokens;
   json["starts"] = t.starts;
+  json["node_seconds"] = t.node_seconds;
   return json;
 }
 
-void add_cost(Json& json, double joules, int64_t tokens, const EnergyOptions& options) {
-  const EnergyCost cost = energy_cost(joules, options);
+void add_cost(Json& json, const PhaseTotals& of, int64_t tokens, const EnergyOptions& options) {
+  const double joules = of.known_joules();
+  const EnergyCost cost = energy_cost(joules, of.node_seconds, options);
   json["joules_per_token"] = tokens > 0 ? number(joules / double(tokens)) : Json(nullptr);
   json["facility_joules"] = number(cost.facility_joules);
   json["eur"] = number(cost.eur);
@@ -65,7 +68,8 @@ int64_t count_of(const Json& json, const char* key) {
 
 PhaseTotals totals_of(const Json& json) {
   return {real_of(json, "seconds"), real_of(json, "metered_joules"), real_of(json, "unmetered_seconds"),
-          count_of(json, "tokens"), count_of(json, "starts")};
+          count_of(json, "tokens"), count_of(json, "starts"),
+          json.contains("node_seconds") ? real_of(json, "node_seconds") : real_of(json, "seconds")};
 }
 
 }  // namespace
@@ -76,6 +80,7 @@ PhaseTotals& PhaseTotals::operator+=(const PhaseTotals& other) {
   unmetered_seconds += other.unmetered_seconds;
   tokens += other.tokens;
   starts += other.starts;
+  node_seconds += other.node_seconds;
   return *this;
 }
 
@@ -133,7 +138,7 @@ void PhaseLedger::start(const std::string& phase) { ++phases_[phase].starts; }
 
 void PhaseLedger::add(const std::string& phase, double seconds, double joules, int64_t tokens) {
   const bool known = std::isfinite(joules);
-  phases_[phase] += {seconds, known ? joules : 0, known ? 0 : seconds, tokens, 0};
+  phases_[phase] += {seconds, known ? joules : 0, known ? 0 : seconds, tokens, 0, seconds * nodes_};
 }
 
 void PhaseLedger::add_training(int64_t step, double seconds, double joules, int64_t tokens) {
@@ -155,6 +160,10 @@ PhaseTotals PhaseLedger::total() const {
 int64_t PhaseLedger::useful_training_tokens() const { return useful().tokens; }
 
 double PhaseLedger::total_joules() const { return phases_.empty() ? kNoJoules : total().known_joules(); }
+
+double PhaseLedger::eur(const PhaseTotals& of) const {
+  return energy_cost(of.known_joules(), of.node_seconds, options_).eur;
+}
 
 void PhaseLedger::mark(int64_t step) {
   std::erase_if(marks_, [&](const Mark& m) { return m.step >= step; });
@@ -190,17 +199,19 @@ std::string PhaseLedger::to_json() const {
   json["meter"] = {{"kind", name_of(kind_)}, {"text", meter_text_}};
   json["pue"] = options_.pue;
   json["price_eur_per_kwh"] = options_.price_eur_per_kwh;
+  json["price_eur_per_node_hour"] = options_.price_eur_per_node_hour;
   json["co2_g_per_kwh"] = options_.co2_g_per_kwh;
   Json& phases = json["phases"] = Json::object();
   for (const auto& [name, totals] : phases_) {
     Json& entry = phases[name] = tw::to_json(totals);
     // Wasted joules count, tokens that were trained twice do not.
-    add_cost(entry, totals.known_joules(), name == "train" ? useful_training_tokens() : totals.tokens, options_);
+    add_cost(entry, totals, name == "train" ? useful_training_tokens() : totals.tokens, options_);
   }
   json["wasted"] = tw::to_json(wasted_);
   json["total"] = tw::to_json(total());
   json["total"].erase("tokens");  // text tokenized, trained and generated: no sum of them means anything
-  add_cost(json["total"], total_joules(), useful_training_tokens(), options_);
+  const PhaseTotals all = total();
+  if (!phases_.empty()) add_cost(json["total"], all, useful_training_tokens(), options_);
   json["training"] = {{"last_step", last_step_}, {"useful_tokens", useful_training_tokens()}, {"marks", Json::array()}};
   for (const Mark& m : marks_) {
     Json entry{{"step", m.step}};

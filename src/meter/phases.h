@@ -17,6 +17,7 @@ struct PhaseTotals {
   double unmetered_seconds = 0;  // of `seconds`; the joules of a phase are known only where this is 0
   int64_t tokens = 0;
   int64_t starts = 0;
+  double node_seconds = 0;       // `seconds` x the nodes that were taken
   double known_joules() const { return unmetered_seconds > 0 ? kNoJoules : joules; }
   PhaseTotals& operator+=(const PhaseTotals& other);
   bool operator==(const PhaseTotals&) const = default;
@@ -30,6 +31,7 @@ class PhaseLedger {
   PhaseLedger(const std::filesystem::path& folder, const EnergyOptions& options);
   // What the meter of this start is; a ledger with any assumed joules stays "assumed".
   void set_meter(EnergyKind kind, const std::string& text);
+  void set_nodes(int nodes) { nodes_ = nodes; }  // that this start takes: they have a price
 
   void start(const std::string& phase);  // counts a start
   // joules: NaN = unknown.
@@ -46,6 +48,12 @@ class PhaseLedger {
   const PhaseTotals& wasted() const noexcept { return wasted_; }  // part of phase "train"
   int64_t useful_training_tokens() const;                         // tokens counted once
   double total_joules() const;                                    // all phases; NaN where any is unknown
+  PhaseTotals total() const;                                      // all phases
+  PhaseTotals useful() const;                                     // training that no restart threw away
+  double eur(const PhaseTotals& of) const;                        // NaN = unknown
+  int64_t last_step() const noexcept { return last_step_; }
+  int nodes() const noexcept { return nodes_; }
+  const EnergyOptions& options() const noexcept { return options_; }
   EnergyKind kind() const noexcept { return kind_; }
 
   // The file. save_if_due writes when the last write is `every` seconds old: a crash loses no more than that.
@@ -61,8 +69,6 @@ class PhaseLedger {
   PhaseLedger(const EnergyOptions& options, std::filesystem::path path);  // empty
   void read(std::string_view text);
   std::string to_json() const;
-  PhaseTotals useful() const;  // training that no restart threw away
-  PhaseTotals total() const;
 
   std::filesystem::path path_;
   EnergyOptions options_;
@@ -72,6 +78,7 @@ class PhaseLedger {
   PhaseTotals wasted_;
   std::vector<Mark> marks_;  // rising steps
   int64_t last_step_ = 0;
+  int nodes_ = 1;
   double last_save_ = 0;
   int64_t failed_writes_ = 0;
 };

@@ -274,12 +274,21 @@ TEST(EnergyCost, IsThatOfTheFacility) {
   options.pue = 1.5;
   options.price_eur_per_kwh = 0.3;
   options.co2_g_per_kwh = 400;
-  const EnergyCost cost = energy_cost(3.6e6, options);
+  const EnergyCost cost = energy_cost(3.6e6, 1800, options);
   EXPECT_DOUBLE_EQ(cost.facility_joules, 5.4e6);
   EXPECT_DOUBLE_EQ(cost.eur, 0.45);
   EXPECT_DOUBLE_EQ(cost.co2_g, 600);
-  EXPECT_TRUE(std::isnan(energy_cost(3.6e6, EnergyOptions{}).eur));
-  EXPECT_TRUE(std::isnan(energy_cost(kNoJoules, options).eur));
+  EXPECT_TRUE(std::isnan(energy_cost(3.6e6, 1800, EnergyOptions{}).eur));
+  EXPECT_TRUE(std::isnan(energy_cost(kNoJoules, 1800, options).eur));
+}
+
+TEST(EnergyCost, AddsHoursOfNodes) {
+  EnergyOptions options;
+  options.price_eur_per_node_hour = 2;
+  EXPECT_DOUBLE_EQ(energy_cost(kNoJoules, 5400, options).eur, 3) << "known without a meter";
+  options.price_eur_per_kwh = 0.3;
+  EXPECT_DOUBLE_EQ(energy_cost(7.2e6, 5400, options).eur, 3.6);
+  EXPECT_TRUE(std::isnan(energy_cost(kNoJoules, 5400, options).eur));
 }
 
 TEST(EnergySources, AreListedWithTheReason) {

@@ -42,6 +42,22 @@ TEST(PhaseLedger, AddsUpOverStarts) {
   EXPECT_TRUE(phase.at("co2_g").is_null());
 }
 
+TEST(PhaseLedger, NodesOfEachStartAreCounted) {
+  ScratchFolder folder;
+  const EnergyOptions options{.price_eur_per_node_hour = 36};
+  for (const int nodes : {1, 4}) {
+    PhaseLedger ledger(folder.path(), options);
+    ledger.set_nodes(nodes);
+    ledger.add("train", 10, kNoJoules, 1);
+    ledger.save();
+  }
+  PhaseLedger ledger(folder.path(), options);
+  EXPECT_DOUBLE_EQ(ledger.total().seconds, 20);
+  EXPECT_DOUBLE_EQ(ledger.total().node_seconds, 50);
+  EXPECT_DOUBLE_EQ(ledger.eur(ledger.total()), 0.5);
+  EXPECT_DOUBLE_EQ(saved(folder).at("total").at("eur").get<double>(), 0.5);
+}
+
 TEST(PhaseLedger, JoulesAreUnknownWhereAPartHadNoMeter) {
   ScratchFolder folder;
   PhaseLedger ledger(folder.path(), {});

@@ -49,8 +49,11 @@ std::string prices(const Energy& e) {
   std::string text = fmt::format("Meter: {}{}. ", escaped(e.meter, 300),
                                  e.kind == "assumed" ? " <span class=\"tag\">assumed, not measured</span>" : "");
   if (e.kind == "none") text += "Without one no joules are printed. ";
-  text +=
-      e.price > 0 ? fmt::format("Price {} EUR a kWh", plain(e.price)) : "No price is set (energy.price_eur_per_kwh)";
+  if (e.price > 0) text += fmt::format("Price {} EUR a kWh", plain(e.price));
+  if (e.node_hour_price > 0)
+    text += fmt::format("{} {} EUR a node and hour", e.price > 0 ? " and" : "Price", plain(e.node_hour_price));
+  if (!(e.price > 0 || e.node_hour_price > 0))
+    text += "No price is set (energy.price_eur_per_kwh, energy.price_eur_per_node_hour)";
   text += e.pue > 1 ? fmt::format(", PUE {}", plain(e.pue)) : ", no PUE";
   text += e.co2_g_per_kwh > 0 ? fmt::format(", {} g of CO₂ a kWh. ", plain(e.co2_g_per_kwh)) : ", no CO₂ of the grid. ";
   return note(text +

@@ -38,6 +38,7 @@ Energy energy_of(const RunRecord& run) {
   e.co2_g = real_of(total, "co2_g");
   e.pue = real_of(run.phases, "pue");
   e.price = real_of(run.phases, "price_eur_per_kwh");
+  e.node_hour_price = real_of(run.phases, "price_eur_per_node_hour");
   e.co2_g_per_kwh = real_of(run.phases, "co2_g_per_kwh");
   e.joules_per_token = real_of(part_of(part_of(run.phases, "phases"), "train"), "joules_per_token");
   return e;

@@ -13,7 +13,7 @@ struct Energy {
   std::string kind, meter;          // "measured", "assumed", "none"; what was read, or why nothing
   double joules, joules_per_token;  // all phases; of training. NaN = unknown
   double facility_joules, eur, co2_g;
-  double pue, price, co2_g_per_kwh;  // as the user set them
+  double pue, price, node_hour_price, co2_g_per_kwh;  // as the user set them
   double seconds;                    // all phases
 };
 Energy energy_of(const RunRecord& run);
