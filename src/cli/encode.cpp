@@ -24,7 +24,7 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr size_t kBlock = size_t(1) << 20;
+constexpr size_t kPart = size_t(1) << 18, kRound = size_t(4) << 20;  // bytes, of a worker's piece and of a round for each thread
 constexpr size_t kLongestLine = size_t(1) << 30;
 
 // Where ids go: text on standard output, raw little-endian ids in a file, or nowhere (--count).
@@ -80,106 +80,123 @@ class Encoding {
  public:
   // end: byte that ends each text ('\n', '\0'); none = a file is one text.
   Encoding(const TextTokenizer& tokenizer, const EncodeOptions& options, std::optional<char> end, IdsOut* out, int threads)
-      : tokenizer_(tokenizer), options_(options), lines_(end), end_(end.value_or('\n')), out_(out), team_(threads) {}
+      : tokenizer_(tokenizer), options_(options), end_(end), out_(out), team_(threads) {}
 
   void file(const std::string& path) {
     const bool standard = path == "-";
-    const FileDescriptor fd = standard ? FileDescriptor() : open_to_read(path);
-    TextParts parts(options_.parse_special ? Cuts::none : cuts_of(tokenizer_));
-    std::string block, held;  // held: a line or character whose end has not come
-    const size_t round = size_t(team_.size()) * 4 * kBlock;
+    const FileDescriptor opened = standard ? FileDescriptor() : open_to_read(path);
+    const int fd = standard ? STDIN_FILENO : opened.get();
+    const std::string name = standard ? "standard input" : path;
+    TextParts parts(options_.parse_special ? Cuts::none : cuts_of(tokenizer_), kPart);
     row_begins_ = true;
-    for (bool last = false; !last;) {
-      last = !read(standard ? STDIN_FILENO : fd.get(), block, standard ? "standard input" : path);
-      totals_.bytes += int64_t(block.size());
-      held += block;
-      const size_t whole = last ? held.size() : lines_ ? held.rfind(end_) + 1 : whole_characters(held);  // npos + 1 = 0
-      TW_CHECK(held.size() - whole <= kLongestLine, data, "{}: a text of more than 1 GiB", path);
-      if (lines_) {
-        if (whole > 0 && (last || whole >= round)) encode_lines(std::string_view(held).substr(0, whole)), held.erase(0, whole);
-      } else {
-        parts.add(std::string_view(held).substr(0, whole));
-        held.erase(0, whole);
-        if (last || parts.waiting() >= round) encode_parts(parts, last);
+    std::string text, ahead;
+    bool last = !read(fd, text, name);
+    for (;;) {
+      const size_t whole = last ? text.size() : end_ ? text.rfind(*end_) + 1 : whole_characters(text);  // npos + 1 = 0
+      TW_CHECK(text.size() - whole <= kLongestLine, data, "{}: a text of more than 1 GiB", name);
+      if (whole == 0 && !last) {
+        last = !read(fd, text, name);
+        continue;
       }
+      ahead.assign(text, whole);
+      text.resize(whole);
+      pieces_.clear();
+      if (end_) cut_rows(text);
+      else cut_parts(text, parts, last);
+      const bool was_last = last;
+      // The next texts are read while these are encoded.
+      if (slots_.size() < pieces_.size()) slots_.resize(pieces_.size());
+      team_.run(int64_t(pieces_.size()) + !last, [&](int64_t i, int) {
+        if (i == int64_t(pieces_.size())) last = !read(fd, ahead, name);
+        else encode(pieces_[size_t(i)], i == 0, slots_[size_t(i)]);
+      });
+      for (size_t i = 0; i < pieces_.size(); ++i) {
+        totals_.tokens += slots_[i].tokens, totals_.rows += slots_[i].rows;
+        if (out_) out_->write(slots_[i].text);
+      }
+      if (!pieces_.empty()) row_begins_ = false;
       stop_if_asked();
+      if (was_last) break;
+      std::swap(text, ahead);
     }
-    if (!lines_) {
+    if (!end_) {
       ++totals_.rows;
-      std::string end;
-      if (out_) out_->end_row(end), out_->write(end);
+      std::string row_end;
+      if (out_) out_->end_row(row_end), out_->write(row_end);
     }
   }
   const Totals& totals() const noexcept { return totals_; }
 
  private:
-  static bool read(int fd, std::string& block, const std::string& name) {
-    block.resize(kBlock);
-    ssize_t n;
-    do n = ::read(fd, block.data(), block.size());
-    while (n < 0 && errno == EINTR);
-    TW_CHECK(n >= 0, io, "{} cannot be read: {}", name, std::strerror(errno));
-    block.resize(size_t(n));
-    return n > 0;
+  // What a worker fills again and again: memory that is asked for and given back costs every thread of the process.
+  struct Slot {
+    std::vector<int32_t> ids;
+    std::string text;
+    int64_t tokens = 0, rows = 0;
+  };
+
+  // Adds the bytes of a round, fewer only at the end; false there.
+  bool read(int fd, std::string& text, const std::string& name) {
+    size_t have = text.size();
+    const size_t want = have + size_t(team_.size()) * kRound;
+    text.resize(want);
+    bool more = true;
+    while (more && have < want) {
+      ssize_t n;
+      do n = ::read(fd, text.data() + have, want - have);
+      while (n < 0 && errno == EINTR);
+      TW_CHECK(n >= 0, io, "{} cannot be read: {}", name, std::strerror(errno));
+      have += size_t(n), totals_.bytes += n, more = n > 0;
+    }
+    text.resize(have);
+    return more;
   }
   static size_t whole_characters(const std::string& text) {
     for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back)
       if (utf8_length(text.data() + text.size() - back, back) < 0) return text.size() - back;
     return text.size();
   }
-  void encode_parts(TextParts& parts, bool last) {
-    std::vector<std::string_view> texts;
-    for (std::string_view part; parts.next(part, last);) texts.push_back(part);
-    std::vector<Slot> slots(texts.size());
-    team_.run(int64_t(texts.size()), [&](int64_t i, int) {
-      Slot& slot = slots[size_t(i)];
-      tokenizer_.encode(texts[size_t(i)], options_, slot.ids);
-      slot.tokens = int64_t(slot.ids.size());
-      if (out_) out_->format(slot.ids, row_begins_ && i == 0, slot.text);
-    });
-    if (!texts.empty()) row_begins_ = false;
-    collect(slots);
+  void cut_parts(std::string_view text, TextParts& parts, bool last) {
+    parts.add(text);
+    for (std::string_view part; parts.next(part, last);) pieces_.push_back(part);
   }
-  void encode_lines(std::string_view text) {
-    std::vector<std::string_view> parts;  // of whole lines
+  // Pieces of whole rows.
+  void cut_rows(std::string_view text) {
     while (!text.empty()) {
-      const size_t end = text.size() <= kBlock ? text.size() : std::min(text.find(end_, kBlock), text.size() - 1) + 1;
-      parts.push_back(text.substr(0, end));
+      const size_t end = text.size() <= kPart ? text.size() : std::min(text.find(*end_, kPart), text.size() - 1) + 1;
+      pieces_.push_back(text.substr(0, end));
       text.remove_prefix(end);
     }
-    std::vector<Slot> slots(parts.size());
-    team_.run(int64_t(parts.size()), [&](int64_t i, int) {
-      Slot& slot = slots[size_t(i)];
-      for (std::string_view rest = parts[size_t(i)]; !rest.empty(); ++slot.rows) {
-        const size_t end = std::min(rest.find(end_), rest.size());
-        slot.ids.clear();
-        tokenizer_.encode(rest.substr(0, end), options_, slot.ids);
-        slot.tokens += int64_t(slot.ids.size());
-        if (out_) out_->format(slot.ids, true, slot.text), out_->end_row(slot.text);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-      }
-    });
-    collect(slots);
   }
-  struct Slot {
-    std::vector<int32_t> ids;
-    std::string text;
-    int64_t tokens = 0, rows = 0;
-  };
-  void collect(const std::vector<Slot>& slots) {
-    for (const Slot& slot : slots) {
-      totals_.tokens += slot.tokens, totals_.rows += slot.rows;
-      if (out_) out_->write(slot.text);
+  void encode(std::string_view piece, bool first, Slot& slot) const {
+    slot.text.clear();
+    slot.tokens = slot.rows = 0;
+    if (!end_) {
+      slot.ids.clear();
+      tokenizer_.encode(piece, options_, slot.ids);
+      slot.tokens = int64_t(slot.ids.size());
+      if (out_) out_->format(slot.ids, row_begins_ && first, slot.text);
+      return;
+    }
+    for (; !piece.empty(); ++slot.rows) {
+      const size_t end = std::min(piece.find(*end_), piece.size());
+      slot.ids.clear();
+      tokenizer_.encode(piece.substr(0, end), options_, slot.ids);
+      slot.tokens += int64_t(slot.ids.size());
+      if (out_) out_->format(slot.ids, true, slot.text), out_->end_row(slot.text);
+      piece.remove_prefix(std::min(end + 1, piece.size()));
     }
   }
 
   const TextTokenizer& tokenizer_;
   EncodeOptions options_;
-  bool lines_, row_begins_ = true;
-  char end_;
+  std::optional<char> end_;
+  bool row_begins_ = true;
   IdsOut* out_;
   ThreadTeam team_;
   Totals totals_;
+  std::vector<std::string_view> pieces_;  // of this round
+  std::vector<Slot> slots_;
 };
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
