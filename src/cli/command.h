@@ -23,6 +23,6 @@ std::string nearest_command(std::string_view name);       // "" = nothing is nea
 
 extern const Command kFactory, kScan, kTokenize, kTrain, kEval, kGenerate, kReport, kImport, kExport, kInspect, kVerify;
 extern const Command kEncode, kDecode, kCompletions, kMan;
-extern const Command kBench, kDoctor;
+extern const Command kBench, kDoctor, kSweep;
 
 }  // namespace tw

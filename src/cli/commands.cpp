@@ -5,7 +5,7 @@
 
 namespace tw {
 namespace {
-constexpr const Command* kCommands[] = {&kFactory,  &kScan,   &kTokenize, &kTrain,   &kEval,  &kGenerate,
+constexpr const Command* kCommands[] = {&kFactory,  &kScan,   &kTokenize, &kTrain,   &kSweep, &kEval,  &kGenerate,
                                         &kReport, &kImport, &kExport,   &kInspect, &kVerify,
                                         &kEncode, &kDecode, &kBench, &kDoctor, &kCompletions, &kMan};
 }  // namespace

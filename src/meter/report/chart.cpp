@@ -79,7 +79,7 @@ std::string curve(const Frame& f, const ChartOptions& options, const Series& s) 
   }
   for (size_t k = drawn.size(); k-- > 0;)
     band += fmt::format("L{:.1f} {:.1f}", f.x(drawn[k].step()), f.y(drawn[k].low));
-  const std::string style = style_of(s.style);
+  const std::string style = s.faint ? "faint" : style_of(s.style);
   std::string out;
   if (options.ranges && s.curve->points() > int64_t(drawn.size()))
     out += fmt::format("<path class=\"band {}\" d=\"{}Z\"/>", style, band);
@@ -95,7 +95,7 @@ std::string in_words(const std::vector<Series>& series) {
   size_t said = 0;
   for (const Series& s : series) {
     const Curve& c = *s.curve;
-    if (c.empty() || said++ == kSeriesStyles) continue;
+    if (c.empty() || s.faint || said++ == kSeriesStyles) continue;
     text += fmt::format("{}{}: {} at step {:.0f}, {} at step {:.0f}, between {} and {}", text.empty() ? "" : "; ",
                         escaped(s.name, 60), digits(c.first(), 3), c.first_step(), digits(c.last(), 3), c.last_step(),
                         digits(c.low(), 3), digits(c.high(), 3));
@@ -110,6 +110,7 @@ std::string values(const Frame& f, const ChartOptions& options, const std::vecto
   std::vector<std::string> headers = {"Steps"};
   std::vector<std::vector<Stretch>> cells;  // of each series
   for (const Series& s : series) {
+    if (s.faint) continue;
     headers.push_back(">" + escaped(s.name, 60));
     auto& sums = cells.emplace_back(size_t(rows));
     for (const Stretch& p : s.curve->stretches(4096)) {
@@ -171,7 +172,7 @@ std::string chart(const ChartOptions& options, const std::vector<Series>& series
   for (const Series& s : series) {
     if (s.curve->empty()) continue;
     curves += curve(f, options, s);
-    if (series.size() > 1)
+    if (series.size() > 1 && !s.faint)
       legend += fmt::format("<span class=\"key\">{}{}</span>", swatch(s.style), escaped(s.name, 60));
   }
   if (!legend.empty())

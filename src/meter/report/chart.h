@@ -13,6 +13,7 @@ struct Series {
   const Curve* curve;
   int style = 0;      // colour and dashes of the style sheet: a pair of its own for each of 0..kSeriesStyles-1
   bool dots = false;  // few points, each shown
+  bool faint = false;  // behind the others: grey, and only drawn
 };
 inline constexpr int kSeriesStyles = 24;
 

@@ -159,8 +159,11 @@ void Table::add(std::string row) {
     rows_ += row;
 }
 
-void Table::row(const std::vector<std::string>& cells, std::string_view css_class) {
-  std::string row = css_class.empty() ? "<tr>" : fmt::format("<tr class=\"{}\">", css_class);
+void Table::row(const std::vector<std::string>& cells, std::string_view css_class, std::string_view attributes) {
+  std::string row = "<tr";
+  if (!css_class.empty()) row += fmt::format(" class=\"{}\"", css_class);
+  if (!attributes.empty()) row += fmt::format(" {}", attributes);
+  row += ">";
   for (size_t i = 0; i < cells.size(); ++i) {
     const bool number = i < headers_.size() && headers_[i].starts_with('>');
     row += i == 0 ? fmt::format("<th scope=\"row\">{}</th>", cells[i])

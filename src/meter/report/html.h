@@ -36,7 +36,8 @@ class Table {
   // said to be.
   Table(std::string caption, std::vector<std::string> headers, size_t most_bytes = 40000,
         std::string_view css_class = "");
-  void row(const std::vector<std::string>& cells, std::string_view css_class = "");
+  // attributes: of the row's element, HTML already.
+  void row(const std::vector<std::string>& cells, std::string_view css_class = "", std::string_view attributes = "");
   bool empty() const { return rows_.empty(); }
   // `rest`: where the rows left out are, "config.toml".
   std::string html(std::string_view rest = "the run folder") const;
@@ -57,8 +58,12 @@ std::string command(const std::string& line);  // of the shell, to be copied
 struct Section {
   std::string id, title, body;  // none where the body is empty
 };
+// What a kind of page has beyond the style and script of all.
+struct PageExtras {
+  std::string_view style, script;
+};
 // The whole page: head with style, policy and script; header, contents, sections, footer.
 std::string page(std::string_view title, const std::string& header, const std::vector<Section>& sections,
-                 const std::string& footer);
+                 const std::string& footer, const PageExtras& extras = {});
 
 }  // namespace tw::report

@@ -23,9 +23,9 @@ std::string base64(const std::string& hex) {
 }  // namespace
 
 std::string page(std::string_view title, const std::string& header, const std::vector<Section>& sections,
-                 const std::string& footer) {
+                 const std::string& footer, const PageExtras& extras) {
   // Whatever slipped through the escaping could neither run nor load anything: the one script is named by its hash.
-  const std::string script(kScript);
+  const std::string script = std::string(kScript) + std::string(extras.script);
   const std::string policy = fmt::format(
       "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
       base64(Sha256().update(script).hex()));
@@ -44,6 +44,7 @@ std::string page(std::string_view title, const std::string& header, const std::v
       "content=\"no-referrer\">\n<title>{}</title>\n<style>",
       policy, escaped(title, 200));
   out += kStyleSheet;
+  out += extras.style;
   out += "</style></head><body>\n<a class=\"skip\" href=\"#content\">To the content</a>\n<header>" + header +
          "<button type=\"button\" class=\"theme\" hidden>Theme: auto</button></header>\n";
   out += "<nav aria-label=\"Contents\"><ul>" + contents + "</ul></nav>\n<main id=\"content\">\n" + body +
