@@ -24,15 +24,24 @@ std::string first_sample(const std::filesystem::path& file) {
   return sample.value("prompt", "") + sample.value("text", "");
 }
 
+void say_how_to_go_on(const Job& job, const TrainingOutcome& outcome, const std::vector<std::string>& words) {
+  if (outcome.enough.any()) log_info("to finish the training: {}", command_line_with("factory", words, outcome.enough));
+  if (outcome.checkpoint.empty()) return;
+  const std::string run = shell_word(job.run.path().string());
+  log_info("the model as it is: tokenwerk eval {0}; tokenwerk generate {0}; tokenwerk report {0}", run);
+}
+
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("factory", "From a folder of documents to a trained model: scan, tokenize, train, eval, generate, report.\n"
                       "A second call goes on where the first stopped.",
                       "tokenwerk factory ~/documents --out runs/first\n"
                       "  launch/run -n 2 factory ~/documents configs/quickstart.toml --out runs/first");
   std::string folder, out;
+  std::vector<std::string> budgets;
   bool json = false;
   arguments.word("DIR", folder, "Folder of documents");
   arguments.option("--out", out, "Run folder", true);
+  arguments.options("--budget", budgets, "Stop before the run takes more: 50kJ, 5EUR, 2h (may be repeated, or with commas)");
   arguments.flag("--json", json, "Print the evaluation as JSON to standard output");
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
@@ -41,7 +50,9 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   config.set("run.dir", out, "command line");
   if (config.is_default("training.steps") && config.is_default("training.epochs") && config.is_default("training.max_tokens"))
     config.set("training.steps", kDefaultSteps, "factory");
+  set_budgets(config, budgets);
   Job job(std::move(config), "factory", words, world);
+  job.watch_budget();
   job.show_progress = job.show_progress && !json;
 
   const double start = now_seconds();
@@ -54,9 +65,12 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   const TrainingOutcome outcome = train_step(job);
   if (outcome.code != ExitCode::ok) {
     job.run.finish(outcome.code, outcome.reason);
+    if (outcome.code == ExitCode::budget && job.leader()) say_how_to_go_on(job, outcome, words);
     return outcome.code;
   }
+  job.stop_if_spent();
   step("evaluate", 4), evaluate_step(job);
+  job.stop_if_spent();
   step("generate", 5), generate_step(job);
   job.run.finish(ExitCode::ok, "");
   step("report", 6), report_step(job);

@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <thread>
 
+#include "src/core/clock.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
@@ -28,6 +30,30 @@ int all_cores() { return int(std::max(1u, std::thread::hardware_concurrency()));
 void stop_if_asked() {
   if (const int signal = stop_signal())
     TW_FAIL(requeue, "signal {} asked for a stop; the same command goes on from here", signal);
+}
+
+void set_budgets(Config& config, const std::vector<std::string>& budgets) {
+  Budget all;
+  for (const std::string& text : budgets) all = joined(all, parse_budget(text));
+  const auto set = [&](const char* key, double limit) {
+    if (limit > 0) config.set(key, limit, "command line");
+  };
+  set("budget.joules", all.joules), set("budget.eur", all.eur), set("budget.seconds", all.seconds);
+}
+
+std::string command_line_with(const std::string& command, const std::vector<std::string>& words, const Budget& budget) {
+  std::vector<std::string> kept;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "--budget") {
+      ++i;
+    } else if (words[i].starts_with("--budget.") && words[i].find('=') == std::string::npos) {
+      ++i;
+    } else if (!words[i].starts_with("--budget=") && !words[i].starts_with("--budget.")) {
+      kept.push_back(words[i]);
+    }
+  }
+  kept.insert(kept.end(), {"--budget", budget_text(budget)});
+  return command_line(command, kept);
 }
 
 std::string command_line(const std::string& command, const std::vector<std::string>& words) {
@@ -58,12 +84,56 @@ Job::Job(Config settings, const std::string& name, const std::vector<std::string
   show_progress = leader() && log_level() >= LogLevel::info;
 }
 
+void Job::watch_budget() {
+  const Budget wanted = {config.get<double>("budget.joules"), config.get<double>("budget.eur"),
+                         config.get<double>("budget.seconds")};
+  std::string failure;
+  if (leader() && wanted.any()) {
+    try {
+      check_countable(wanted, meter, *ledger);
+    } catch (const Error& e) {
+      failure = e.what();
+    }
+  }
+  failure = broadcast_text(world, failure, 0);
+  TW_CHECK(failure.empty(), config, "{}", failure);
+  budget = wanted;
+}
+
+std::string Job::spent(const PhaseTotals& more) const {
+  if (!budget.any()) return "";
+  PhaseTotals used = ledger->total();
+  used += more;
+  const Allowance allowed = allowance(budget, ledger->options(), used, {});
+  if (allowed.time && !(used.joules > allowed.joules)) return "";
+  return fmt::format("budget reached: {} are used; the same command with a larger --budget goes on",
+                     describe_use(budget, *ledger, used));
+}
+
+void Job::stop_if_due() const {
+  stop_if_asked();
+  if (!budget.any()) return;
+  const double seconds = now_seconds() - work_began_;
+  double joules = meter.joules() - work_joules_;
+  if (meter.kind() == EnergyKind::assumed) joules *= world.size();  // each rank has the same
+  if (!std::isfinite(joules)) joules = 0;                           // for the moment
+  const std::string text = spent({seconds, joules, 0, 0, 0, seconds * ledger->nodes()});
+  TW_CHECK(text.empty(), budget, "{}", text);
+}
+
+void Job::stop_if_spent() const {
+  const std::string text = broadcast_text(world, leader() ? spent({}) : "", 0);
+  TW_CHECK(text.empty(), budget, "{}", text);
+}
+
 void Job::on_rank_0(const std::string& phase, const std::function<int64_t()>& work) {
   PhaseTimer timer(phases(), phase, meter, world);
   int64_t tokens = 0;
   std::string failure;
   if (leader()) {
+    work_began_ = now_seconds(), work_joules_ = meter.joules();
     try {
+      stop_if_due();
       tokens = work();
     } catch (const Error& e) {
       failure = std::to_string(int(e.code())) + " " + e.what();

@@ -28,7 +28,7 @@ void scan_step(Job& job) {
     options.leave_out = {job.run.path()};
     options.threads = all_cores();
     options.progress = [&](const ScanProgress& p) {
-      stop_if_asked();
+      job.stop_if_due();
       meter.set_total(double(p.total_bytes));
       meter.advance(double(p.bytes - seen));
       seen = p.bytes;

@@ -28,7 +28,7 @@ void tokenize_step(Job& job) {
     std::string phase;
     int64_t seen = 0;
     options.progress = [&](const TokenizeProgress& p) {
-      stop_if_asked();
+      job.stop_if_due();
       if (!meter || phase != p.phase) {
         if (meter) meter->finish();
         phase = p.phase;

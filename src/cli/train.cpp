@@ -37,6 +37,7 @@ TrainingOutcome train_step(Job& job) {
                 .lease = job.run.lease(),
                 .meter = job.meter,
                 .ledger = job.phases(),
+                .budget = job.budget,
                 .threads = job.team.size(),
                 .command = job.command,
                 .show_progress = job.show_progress,
@@ -50,14 +51,18 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("train", "Trains a model on token files, over all ranks it is started with.",
                       "mpirun -np 2 --bind-to none tokenwerk train configs/tiny-cpu.toml --out runs/first --training.steps 100");
   std::string out;
+  std::vector<std::string> budgets;
   bool json = false;
   arguments.option("--out", out, "Run folder (or the setting run.dir); its tokens/ are trained on where data.train names none");
+  arguments.options("--budget", budgets, "Stop before the run takes more: 50kJ, 5EUR, 2h (may be repeated, or with commas)");
   arguments.flag("--json", json, "Print the outcome as JSON to standard output");
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   if (!out.empty()) config.set("run.dir", out, "command line");
+  set_budgets(config, budgets);
   Job job(std::move(config), "train", words, world);
+  job.watch_budget();
   job.show_progress = job.show_progress && !json;
   const TrainingOutcome outcome = train_step(job);
   if (json && job.leader()) {
@@ -70,6 +75,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     std::puts(result.dump().c_str());
   }
   job.run.finish(outcome.code, outcome.reason);
+  if (outcome.code == ExitCode::budget && outcome.enough.any() && job.leader())
+    log_info("to finish: {}", command_line_with("train", words, outcome.enough));
   return outcome.code;
 }
 

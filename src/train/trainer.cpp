@@ -232,8 +232,6 @@ StepResult Trainer::step() {
   return r;
 }
 
-bool Trainer::any_rank(bool wish) { return all_reduce_value(comm_, int64_t(wish), ReduceOp::max) != 0; }
-
 Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
   return tw::evaluate(model_, file, max_windows, losses_, comm_, stream_, options_.packing);
 }

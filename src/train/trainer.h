@@ -59,9 +59,7 @@ class Trainer {
   // resume = true: step, optimiser state and data position too; false: weights alone.
   void load(const Checkpoint& checkpoint, bool resume);
 
-  // Collective. stop = this rank was asked to stop; `stop_wanted` in the result of any rank's wish.
-  StepResult step();
-  bool any_rank(bool wish);  // collective OR
+  StepResult step();  // collective
   Evaluation evaluate(const TokenFile& file, int64_t max_windows);
 
   int64_t steps_done() const noexcept { return step_; }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "src/checkpoint/lease.h"
+#include "src/meter/budget.h"
 #include "src/meter/energy.h"
 #include "src/meter/phases.h"
 #include "src/train/training_options.h"
@@ -27,7 +28,8 @@ struct TrainingRun {
   std::filesystem::path folder;    // metrics, train.json, config.toml; checkpoints where checkpoint.dir is empty
   const RunLease* lease = nullptr; // rank 0
   const EnergyMeter& meter;
-  PhaseLedger* ledger = nullptr;   // rank 0
+  PhaseLedger* ledger = nullptr;   // rank 0; a budget wants one
+  Budget budget = {};              // of all phases in the ledger, and of all starts; countable (check_countable)
   int threads = 1;                 // of the stream, for the record
   std::string command;             // how it was started, for the record
   bool show_progress = true;
@@ -37,11 +39,12 @@ struct TrainingRun {
 };
 
 struct TrainingOutcome {
-  ExitCode code = ExitCode::ok;  // or requeue: saved on a signal
+  ExitCode code = ExitCode::ok;  // or requeue: saved on a signal; or budget
   std::string reason;
   int64_t step = 0, steps = 0;
   float loss = 0;                // of the last step taken here; 0 = none
   std::filesystem::path checkpoint;
+  Budget enough;                 // rank 0, with code budget: about what the whole training would take; 0 = not known
 };
 
 // Collective. Error(config), Error(data), Error(no_input), Error(numerics), Error(fenced), and Error(io) where the last
