@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kMostCurves = 120;  // on the page; of more trials the best
 constexpr size_t kPoints = 9000;     // of all curves of a chart together
+constexpr double kLogFrom = 6;       // losses of runs that diverge would press the others onto the axis
 constexpr size_t kColoured = 6;      // the best ones
 
 std::string card(std::string_view what, const std::string& big, const std::string& more) {
@@ -124,13 +125,19 @@ std::string curves(const Sweep& sweep, const std::vector<int>& ranking) {
   std::string body = chart_tools() + "<div class=\"charts\">";
   for (const bool eval : {false, true}) {
     std::vector<Series> series;
-    for (size_t i = lines.size(); i-- > 0;)  // the best above the others
-      series.push_back({lines[i].name, eval ? &lines[i].eval_loss : &lines[i].loss, lines[i].style,
-                        (eval ? lines[i].eval_loss : lines[i].loss).points() < 40 && !lines[i].faint, lines[i].faint});
+    double low = INFINITY, high = -INFINITY;
+    for (const bool faint : {true, false})  // the best above the others
+      for (const Lines& l : lines) {
+        if (l.faint != faint) continue;
+        const Curve& curve = eval ? l.eval_loss : l.loss;
+        series.push_back({l.name, &curve, l.style, curve.points() < 40 && !faint, faint});
+        if (!curve.empty()) low = std::min(low, curve.low()), high = std::max(high, curve.high());
+      }
     body += chart({.id = eval ? "heldout" : "loss",
                    .title = eval ? "Held-out loss" : "Training loss",
                    .unit = "nats a token",
                    .wide = true,
+                   .log = high > kLogFrom * low,
                    .ranges = false,
                    .points = points,
                    .first = first,

@@ -72,7 +72,8 @@ Axis parameter_axis(const Sweep& sweep, size_t k) {
   else if (axis.log)
     for (double v = std::pow(10, std::ceil(std::log10(axis.low))); v < axis.high; v *= 10) add_tick(axis, axis.y(v), plain(v));
   else
-    for (const double v : ticks(axis.low, axis.high, 5)) add_tick(axis, axis.y(v), plain(v));
+    for (const double v : ticks(axis.low, axis.high, 5))
+      if (!axis.whole || v == std::round(v)) add_tick(axis, axis.y(v), plain(v));
   return axis;
 }
 
@@ -96,7 +97,10 @@ MetricAxis metric_axis(const Sweep& sweep, const std::vector<int>& ranking) {
 std::string axis_html(size_t at, size_t axes, std::string_view name, const std::vector<Tick>& ticks, const std::string& data) {
   const size_t dot = name.find('.');
   std::string head = dot == name.npos ? "" : fmt::format("<small>{}</small> ", escaped(name.substr(0, dot)));
-  head += escaped(dot == name.npos ? name : name.substr(dot + 1));
+  for (const char c : escaped(dot == name.npos ? name : name.substr(dot + 1))) {
+    head += c;
+    if (c == '_') head += "<wbr>";
+  }
   std::string marks;
   for (const Tick& t : ticks) marks += fmt::format("<span class=\"tick\" style=\"top:{:.1f}%\">{}</span>", t.y / 10, escaped(t.text, 24));
   return fmt::format("<div class=\"axis{}\" style=\"left:{:.2f}%\" data-name=\"{}\" {}><span class=\"name\">{}</span>{}</div>\n",

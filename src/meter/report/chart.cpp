@@ -183,7 +183,7 @@ std::string chart(const ChartOptions& options, const std::vector<Series>& series
       "class=\"aside\"> scale of {}</span></button></figcaption>\n"
       "<div class=\"plot\" role=\"img\" aria-label=\"{}: {}\">{}{}</svg></div><div "
       "class=\"xlabel\">step</div>\n{}</figure>\n",
-      options.wide ? " wide" : "", options.id, options.from_zero ? " data-zero" : "", options.id, options.title, legend,
+      options.wide ? " wide" : "", options.id, options.from_zero ? " data-zero" : options.log ? " data-log" : "", options.id, options.title, legend,
       options.unit, options.title, options.title, in_words(series), axes(f, options.wide), curves,
       values(f, options, series));
 }

@@ -22,6 +22,7 @@ struct ChartOptions {
   std::string title, unit;
   bool wide = false;       // over the whole width
   bool from_zero = false;  // the y axis begins at 0
+  bool log = false;        // the script begins with a logarithmic y axis
   bool ranges = true;      // the smallest and largest value of each stretch behind its mean
   size_t points = 600;     // most of a curve that the page carries
   // Steps of the x axis; of all the charts on a page, which zoom together.

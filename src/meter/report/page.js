@@ -227,6 +227,7 @@ for (const chart of charts) {
   const usable = chart.lines.some(l => l.mean.some(v => v > 0));
   log.hidden = !usable;
   log.addEventListener('click', toggle);
+  if (usable && 'log' in figure.dataset) toggle();
 
   plot.setAttribute('aria-description', plot.getAttribute('aria-label'));
   plot.setAttribute('aria-label', figure.querySelector('h3').textContent + ', crosshair');
