@@ -1,132 +1,103 @@
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "src/cli/evaluation.h"
 #include "src/cli/job.h"
-#include "src/cli/model_at_work.h"
 #include "src/core/clock.h"
 #include "src/core/file.h"
-#include "src/core/format.h"
 #include "src/core/log.h"
-#include "src/generate/generator.h"
+#include "src/core/utf8.h"
+#include "src/data/scan.h"
+#include "src/generate/recitation.h"
 #include "src/interop/npy.h"
-#include "src/meter/baselines.h"
-#include "src/meter/progress.h"
-#include "src/train/evaluate.h"
 
 namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kNgramOrder = 3;
-constexpr int64_t kTokensAtOnce = 4096;  // of a forward pass
-constexpr size_t kTextBlock = size_t(1) << 16;
+constexpr size_t kExamples = 5;  // recited passages that are shown
 
-nlohmann::json number(double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); }
+using Files = std::vector<std::pair<std::string, std::shared_ptr<const TokenFile>>>;  // by name
 
-// The documents' text, block by block, without special tokens: the bytes that were tokenised.
-template <class Feed, class End>
-void each_document(const TokenFile& file, const TextTokenizer& tokenizer, Feed&& feed, End&& end) {
-  std::string text;
-  for (const Document& document : file.documents()) {
-    for (int64_t i = document.first_token; i < document.first_token + document.tokens; ++i) {
-      if (!tokenizer.is_special(file[i])) text += tokenizer.token_bytes(file[i]);
-      if (text.size() >= kTextBlock) feed(text), text.clear();
-    }
-    feed(text), text.clear();
-    end();
-    stop_if_asked();
+std::vector<std::shared_ptr<const TokenFile>> without_names(const Files& files) {
+  std::vector<std::shared_ptr<const TokenFile>> all;
+  for (const auto& file : files) all.push_back(file.second);
+  return all;
+}
+
+// The language the inventory of a run gives for a path, "" where there is none.
+std::function<std::string(const std::string&)> languages_of(const RunFolder& run) {
+  auto known = std::make_shared<std::map<std::string, std::string>>();
+  return [known](const std::string& path) {
+    const auto it = known->find(path);
+    return it == known->end() ? std::string() : it->second;
+  };
+}
+
+nlohmann::json to_json(const Recitation& r) {
+  return {{"tested", r.tested}, {"recited", r.recited}, {"mean_match", r.mean_match}};
+}
+
+// Passages of the training text, and of held-out text for comparison.
+nlohmann::json memorisation(const ModelAtWork& m, const TokenFile& training, const Files& held_out, const Config& config, const Stream& stream) {
+  RecitationOptions options{.passages = config.get<int64_t>("eval.memorisation_passages"),
+                            .prompt_tokens = config.get<int64_t>("eval.memorisation_prompt"),
+                            .continuation_tokens = config.get<int64_t>("eval.memorisation_continuation")};
+  if (options.passages == 0 || !m.tokenizer) return nullptr;
+  const int64_t half = m.model.max_position_embeddings / 2;
+  if (half == 0) return nullptr;
+  options.prompt_tokens = std::min(options.prompt_tokens, half);
+  options.continuation_tokens = std::min(options.continuation_tokens, half);
+  Generator generator(m.model, m.table, m.weights.view(), stream);
+  const Recitation known = test_recitation(generator, training, options);
+  Recitation control;
+  for (const auto& file : held_out) {
+    RecitationOptions rest = options;
+    rest.passages -= control.tested;
+    const Recitation r = test_recitation(generator, *file.second, rest);
+    if (r.tested == 0) continue;
+    control.mean_match = (control.mean_match * double(control.tested) + r.mean_match * double(r.tested)) / double(control.tested + r.tested);
+    control.tested += r.tested, control.recited += r.recited;
   }
-}
-
-struct EvaluatedSplit {
-  std::string name;
-  std::shared_ptr<const TokenFile> file;
-  Evaluation evaluation;
-  double bits_per_byte = kNoJoules, gzip = kNoJoules, ngram = kNoJoules;
-};
-
-nlohmann::json to_json(const EvaluatedSplit& s) {
-  return {{"name", s.name},
-          {"file", s.file->path().string()},
-          {"documents", s.file->documents().size()},
-          {"tokens", s.evaluation.tokens},
-          {"bytes", s.evaluation.source_bytes},
-          {"loss", number(s.evaluation.loss())},
-          {"perplexity", number(s.evaluation.perplexity())},
-          {"bits_per_byte", number(s.bits_per_byte)},
-          {"gzip_bits_per_byte", number(s.gzip)},
-          {"ngram_bits_per_byte", number(s.ngram)},
-          {"ngram_order", kNgramOrder}};
-}
-
-void evaluate_files(const ModelAtWork& m, std::vector<EvaluatedSplit>& splits, const Config& config, Communicator& world,
-                    const Stream& stream) {
-  const int64_t T = std::min<int64_t>(m.model.max_position_embeddings, kTokensAtOnce);
-  const PassSizes sizes{.batch = std::max<int64_t>(1, kTokensAtOnce / T), .seq_len = T, .dtype = m.weights.dtype(), .training = false};
-  ArenaPlan plan;
-  Transformer transformer(m.model, sizes, plan);
-  const int losses_id = plan.add("batch", "losses", {sizes.rows()}, DType::fp32);
-  const Arena arena(plan, stream.device());
-  transformer.bind(arena, m.table, m.weights.view(), View{});
-  for (EvaluatedSplit& s : splits) {
-    s.evaluation = evaluate(transformer, *s.file, 0, arena.view(losses_id), world, stream,
-                            resolve_packing(config, m.model.type, {&s.file, 1}));
-    s.bits_per_byte = s.evaluation.bits_per_byte(m.model.vocab_size, s.file->size());
+  nlohmann::json json = {{"prompt_tokens", options.prompt_tokens},
+                         {"continuation_tokens", options.continuation_tokens},
+                         {"training", to_json(known)},
+                         {"held_out", to_json(control)},
+                         {"examples", nlohmann::json::array()}};
+  for (size_t i = 0; i < std::min(kExamples, known.passages.size()); ++i) {
+    const RecitedPassage& p = known.passages[i];
+    const auto text = [&](int64_t begin, int64_t count) {
+      std::vector<int32_t> ids;
+      for (int64_t t = begin; t < begin + count; ++t) ids.push_back(training[t]);
+      return repaired_utf8(m.text().decode(ids, true));
+    };
+    json["examples"].push_back({{"path", training.documents()[size_t(p.document)].path},
+                                {"prompt", text(p.first_token, options.prompt_tokens)},
+                                {"text", text(p.first_token + options.prompt_tokens, options.continuation_tokens)}});
   }
+  return json;
 }
 
-// gzip and an n-gram model trained on the training tokens' text, on the same held-out text.
-void add_baselines(const TextTokenizer& tokenizer, const TokenFile* training, std::vector<EvaluatedSplit>& splits, bool show) {
-  int64_t total = training ? training->source_bytes() : 0;
-  for (const EvaluatedSplit& s : splits) total += s.file->source_bytes();
-  WorkMeter meter("baselines", double(total), true, "", {.quiet = !show});
-  NgramBaseline ngram(kNgramOrder);
-  if (training)
-    each_document(*training, tokenizer, [&](const std::string& text) { ngram.train(text), meter.advance(double(text.size())); },
-                  [&] { ngram.end_document(); });
-  for (EvaluatedSplit& s : splits) {
-    GzipBaseline gzip;
-    const double bits_before = ngram.scored_bytes() ? ngram.bits_per_byte() * double(ngram.scored_bytes()) : 0;
-    const int64_t bytes_before = ngram.scored_bytes();
-    each_document(*s.file, tokenizer,
-                  [&](const std::string& text) {
-                    gzip.feed(text);
-                    if (training) ngram.score(text);
-                    meter.advance(double(text.size()));
-                  },
-                  [&] { ngram.end_scored_document(); });
-    s.gzip = gzip.bits_per_byte();
-    if (const int64_t bytes = ngram.scored_bytes() - bytes_before; training && bytes > 0)
-      s.ngram = (ngram.bits_per_byte() * double(ngram.scored_bytes()) - bits_before) / double(bytes);
-  }
-  meter.finish();
-}
-
-std::string table(const std::vector<EvaluatedSplit>& splits) {
-  const auto bits = [](double v) { return std::isfinite(v) ? fmt::format("{:.3f}", v) : std::string("-"); };
-  std::string text = fmt::format("{:<24} {:>10} {:>10} {:>8} {:>11} {:>10} {:>10} {:>14}\n", "held-out file", "tokens", "bytes", "loss",
-                                 "perplexity", "bits/byte", "gzip -9", "order-3 n-gram");
-  for (const EvaluatedSplit& s : splits)
-    text += fmt::format("{:<24} {:>10} {:>10} {:>8.4f} {:>11.2f} {:>10} {:>10} {:>14}\n", s.name, s.evaluation.tokens,
-                        s.evaluation.source_bytes, s.evaluation.loss(), s.evaluation.perplexity(), bits(s.bits_per_byte),
-                        bits(s.gzip), bits(s.ngram));
-  text.pop_back();
-  return text;
+std::string memorisation_line(const nlohmann::json& m) {
+  const auto share = [](const nlohmann::json& r) { return fmt::format("{} of {}", r["recited"].get<int64_t>(), r["tested"].get<int64_t>()); };
+  return fmt::format("recited word for word, {} tokens after {}: {} passages of training text, {} of held-out text",
+                     m["continuation_tokens"].get<int64_t>(), m["prompt_tokens"].get<int64_t>(), share(m["training"]), share(m["held_out"]));
 }
 
 }  // namespace
 
 void evaluate_step(Job& job) {
-  std::vector<EvaluatedSplit> splits;
+  Files files;
   for (const Split split : {Split::val, Split::test})
-    if (fs::exists(job.run.tokens(split))) splits.push_back({name_of(split), TokenFile::open(job.run.tokens(split)), {}});
-  if (splits.empty())  // no tokens of its own: those it was trained with
+    if (fs::exists(job.run.tokens(split))) files.emplace_back(name_of(split), TokenFile::open(job.run.tokens(split)));
+  if (files.empty())  // no tokens of its own: those it was trained with
     for (const std::string& file : job.config.get<std::vector<std::string>>("data.val"))
-      splits.push_back({fs::path(file).filename().string(), TokenFile::open(file, job.config.get<int>("data.raw_bits")), {}});
-  if (splits.empty()) {
+      files.emplace_back(fs::path(file).filename().string(), TokenFile::open(file, job.config.get<int>("data.raw_bits")));
+  if (files.empty()) {
     if (job.leader()) log_warning("no held-out documents: nothing is evaluated");
     return;
   }
@@ -135,7 +106,9 @@ void evaluate_step(Job& job) {
   const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream);
   // The same checkpoint on the same tokens gives the same numbers.
   std::string key = m.origin + " " + std::string(name_of(m.weights.dtype()));
-  for (const EvaluatedSplit& s : splits) key += " " + s.file->checksum();
+  for (const auto& file : files) key += " " + file.second->checksum();
+  for (const char* setting : {"eval.memorisation_passages", "eval.memorisation_prompt", "eval.memorisation_continuation"})
+    key += " " + std::to_string(job.config.get<int64_t>(setting));
   for (const char* setting : {"data.reset_attention_mask", "data.reset_position_ids"})
     if (job.config.get<bool>(setting)) key += std::string(" ") + setting;
   std::string earlier;
@@ -148,24 +121,28 @@ void evaluate_step(Job& job) {
     if (job.leader()) log_info("evaluation is up to date");
     return;
   }
-  evaluate_files(m, splits, job.config, job.world, job.stream);
+  std::vector<EvaluatedSplit> splits =
+      evaluate_files(m, files, domains_of(without_names(files), languages_of(job.run)), job.config, job.world, job.stream);
   int64_t tokens = 0;
-  for (const EvaluatedSplit& s : splits) tokens += s.evaluation.tokens;
+  for (const EvaluatedSplit& s : splits) tokens += s.all.tokens;
   timer.stop(tokens);
   job.on_rank_0("eval", [&] {
-    if (m.tokenizer) {
-      std::shared_ptr<const TokenFile> training;
-      if (fs::exists(job.run.tokens(Split::train))) training = TokenFile::open(job.run.tokens(Split::train));
-      add_baselines(*m.tokenizer, training.get(), splits, job.show_progress);
-    }
+    std::shared_ptr<const TokenFile> training;
+    if (fs::exists(job.run.tokens(Split::train))) training = TokenFile::open(job.run.tokens(Split::train));
+    if (m.tokenizer) add_baselines(*m.tokenizer, training.get(), splits, job.team, job.show_progress);
     nlohmann::json out = {{"key", key},
                           {"checkpoint", m.origin},
                           {"dtype", std::string(name_of(m.weights.dtype()))},
-                          {"seconds", now_seconds() - start},
                           {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));
+    if (training) {
+      const nlohmann::json recited = memorisation(m, *training, files, job.config, job.stream);
+      if (!recited.is_null()) out["memorisation"] = recited;
+    }
+    out["seconds"] = now_seconds() - start;
     write_file_atomically(job.run.evaluation(), out.dump(2) + "\n");
-    log_info("{}", table(splits));
+    log_info("{}", evaluation_table(splits));
+    if (out.contains("memorisation")) log_info("{}", memorisation_line(out["memorisation"]));
     return int64_t(0);
   });
 }
@@ -190,7 +167,8 @@ void write_logits(const ModelAtWork& m, const fs::path& ids_file, const fs::path
 }
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("eval", "Loss, perplexity and bits per byte on held-out tokens, beside gzip -9 and an order-3 n-gram.",
+  Arguments arguments("eval", "Loss, perplexity and bits per byte of held-out text, by domain, beside gzip -9, xz -9 and n-grams of order 3 and 5;\n"
+                      "and whether the model recites its training text.",
                       "tokenwerk eval runs/first\n  tokenwerk eval hf-folder --data val.h5 --json\n"
                       "  tokenwerk eval hf-folder --ids ids.txt --logits logits.npy");
   std::string path, tokenizer, ids, logits;
@@ -225,24 +203,24 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     if (world.rank() == 0) write_logits(m, ids, logits, stream);
     return ExitCode::ok;
   }
-  std::vector<EvaluatedSplit> splits;
-  for (const std::string& file : data)
-    splits.push_back({fs::path(file).filename().string(), TokenFile::open(file, config.get<int>("data.raw_bits")), {}});
-  evaluate_files(m, splits, config, world, stream);
+  Files files;
+  for (const std::string& file : data) files.emplace_back(fs::path(file).filename().string(), TokenFile::open(file, config.get<int>("data.raw_bits")));
+  std::vector<EvaluatedSplit> splits =
+      evaluate_files(m, files, domains_of(without_names(files), [](const std::string&) { return std::string(); }), config, world, stream);
   if (world.rank() != 0) return ExitCode::ok;
-  if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, !json);
+  if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, team, !json);
   if (json) {
     nlohmann::json out = {{"model", m.origin}, {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));
     std::puts(out.dump(2).c_str());
   } else {
-    std::puts(table(splits).c_str());
+    std::puts(evaluation_table(splits).c_str());
   }
   return ExitCode::ok;
 }
 
 }  // namespace
 
-const Command kEval = {"eval", "loss, perplexity and bits per byte on held-out tokens", run};
+const Command kEval = {"eval", "loss, perplexity and bits per byte of held-out text, and what is recited", run};
 
 }  // namespace tw

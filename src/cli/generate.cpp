@@ -11,8 +11,11 @@
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/core/utf8.h"
+#include "src/data/token_text.h"
 #include "src/generate/generator.h"
+#include "src/generate/nearest_passage.h"
 #include "src/interop/npy.h"
+#include "src/meter/progress.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -98,6 +101,43 @@ std::vector<Sample> held_out_prompts(const Job& job, const ModelAtWork& m) {
 
 }  // namespace
 
+namespace {
+
+// Beside each sample the passage of the training text that is nearest to it.
+void add_nearest(nlohmann::json& out, const ModelAtWork& m, const TokenFile& training, const std::vector<Sample>& samples, ThreadTeam& team,
+                 bool show) {
+  std::vector<std::string> texts;
+  for (const Sample& s : samples) texts.push_back(m.text().decode(s.generation.ids, true));
+  const PassageSearch search(std::move(texts));
+  std::vector<PassageSearch::Reader> readers(size_t(team.size()), PassageSearch::Reader(search));
+  WorkMeter meter("nearest passages", double(training.source_bytes()), true, "", {.quiet = !show});
+  const auto& documents = training.documents();
+  constexpr size_t kAtOnce = 1024;  // documents between two looks at the signals
+  for (size_t begin = 0; begin < documents.size(); begin += kAtOnce) {
+    const size_t count = std::min(kAtOnce, documents.size() - begin);
+    team.run(int64_t(count), [&](int64_t i, int thread) {
+      const size_t d = begin + size_t(i);
+      PassageSearch::Reader& reader = readers[size_t(thread)];
+      reader.begin_document(int64_t(d));
+      read_token_text(training, documents[d], m.text(), [&](std::string_view piece) { reader.feed(piece); });
+      reader.end_document();
+    });
+    for (size_t d = begin; d < begin + count; ++d) meter.advance(double(documents[d].bytes));
+    stop_if_asked();
+  }
+  meter.finish();
+  const std::vector<NearestPassage> nearest = search.result(readers);
+  for (size_t i = 0; i < nearest.size(); ++i) {
+    const NearestPassage& n = nearest[i];
+    out["samples"][i]["nearest"] = {{"path", n.document < 0 ? "" : documents[size_t(n.document)].path},
+                                    {"text", n.text},
+                                    {"longest_match", n.longest_match},
+                                    {"overlap", n.overlap}};
+  }
+}
+
+}  // namespace
+
 void generate_step(Job& job) {
   job.on_rank_0("generate", [&] {
     const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream);
@@ -115,7 +155,10 @@ void generate_step(Job& job) {
       samples[i].generation = generator.run(samples[i].ids, options, int64_t(i), {});
       tokens += int64_t(samples[i].generation.ids.size());
     }
-    write_file_atomically(job.run.samples(), samples_json(m, job.config, samples).dump(2) + "\n");
+    nlohmann::json out = samples_json(m, job.config, samples);
+    if (fs::exists(job.run.tokens(Split::train)))
+      add_nearest(out, m, *TokenFile::open(job.run.tokens(Split::train)), samples, job.team, job.show_progress);
+    write_file_atomically(job.run.samples(), out.dump(2) + "\n");
     log_info("{} samples, {} tokens: {}", samples.size(), tokens, job.run.samples().string());
     return tokens;
   });

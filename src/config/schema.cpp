@@ -21,7 +21,7 @@ constexpr ConfigSection kSections[] = {
     {"parallelism", "How the work is spread over MPI ranks."},
     {"checkpoint", "Saving and going on."},
     {"metrics", "What is written while training."},
-    {"eval", "Held-out loss during training."},
+    {"eval", "Held-out loss, and what the model recites."},
     {"generate", "Text made by the model."},
     {"energy", "Joules, cost and CO2."},
     {"budget", "Where a run stops, counted over all its starts."},
@@ -107,6 +107,9 @@ constexpr ConfigKey kKeys[] = {
 
     {"eval.interval", integer, "0", 0, kHuge, "", "Steps from one evaluation to the next; 0 = only at the end."},
     {"eval.steps", integer, "0", 0, kHuge, "", "Samples of an evaluation during training; 0 = all of data.val."},
+    {"eval.memorisation_passages", integer, "64", 0, 1 << 20, "", "Passages of training text, and as many of held-out text, that are tested for recitation; 0 = none."},
+    {"eval.memorisation_prompt", integer, "50", 1, 1 << 20, "", "Tokens the model is given of a passage (Carlini et al. 2023, arXiv:2202.07646)."},
+    {"eval.memorisation_continuation", integer, "50", 1, 1 << 20, "", "Tokens it has to go on with as they stand there. Half of the model's positions at most, as the prompt."},
 
     {"generate.temperature", real, "0.8", 0, 100, "", "Logits are divided by it; 0 = always the most likely token."},
     {"generate.top_k", integer, "0", 0, 1 << 24, "", "Only the k most likely tokens; 0 = all."},

@@ -14,12 +14,12 @@ class CountTable {
  public:
   explicit CountTable(size_t limit) : limit_(limit), slots_(1024) {}
 
-  const Value* find(uint32_t key) const {
+  const Value* find(uint64_t key) const {
     const Slot& slot = slots_[place(key)];
     return slot.value.count ? &slot.value : nullptr;
   }
   // The entry of `key`; a new one has count 0, to be raised before the next call. Null where the table is full.
-  Value* insert(uint32_t key) {
+  Value* insert(uint64_t key) {
     size_t at = place(key);
     if (slots_[at].value.count) return &slots_[at].value;
     if (used_ >= limit_) return nullptr;
@@ -34,10 +34,10 @@ class CountTable {
 
  private:
   struct Slot {
-    uint32_t key = 0;
+    uint64_t key = 0;
     Value value{};
   };
-  size_t place(uint32_t key) const {
+  size_t place(uint64_t key) const {
     size_t at = size_t((key * 0x9e3779b97f4a7c15u) >> 32) & (slots_.size() - 1);
     while (slots_[at].value.count && slots_[at].key != key) at = (at + 1) & (slots_.size() - 1);
     return at;
@@ -61,7 +61,7 @@ struct ContextCount {
 };
 constexpr uint32_t kFull = std::numeric_limits<uint32_t>::max();
 
-uint32_t last_bytes(uint32_t history, int n) { return n == 0 ? 0 : history & (~uint32_t(0) >> (32 - 8 * n)); }
+uint64_t last_bytes(uint64_t history, int n) { return n == 0 ? 0 : history & (~uint64_t(0) >> (64 - 8 * n)); }
 
 }  // namespace
 
@@ -101,7 +101,7 @@ void NgramBaseline::train(std::string_view bytes) {
     // (Kneser and Ney's continuation counts).
     for (int k = train_length_; k >= 0; --k) {
       Level& level = levels_[size_t(k)];
-      const uint32_t context = last_bytes(train_history_, k);
+      const uint64_t context = last_bytes(train_history_, k);
       PairCount* pair = level.pairs.insert(context << 8 | byte);
       if (!pair) continue;
       // Contexts are no more than pairs, so there is room where a pair had some.
@@ -125,11 +125,11 @@ void NgramBaseline::train(std::string_view bytes) {
 
 void NgramBaseline::end_document() { train_length_ = 0; }
 
-double NgramBaseline::probability(uint32_t history, int length, unsigned char byte) const {
+double NgramBaseline::probability(uint64_t history, int length, unsigned char byte) const {
   double p = 1.0 / 256;
   for (int k = 0; k <= length; ++k) {
     const Level& level = levels_[size_t(k)];
-    const uint32_t context = last_bytes(history, k);
+    const uint64_t context = last_bytes(history, k);
     const ContextCount* in_context = level.contexts.find(context);
     if (!in_context) continue;
     const PairCount* pair = level.pairs.find(context << 8 | byte);
@@ -142,25 +142,23 @@ double NgramBaseline::probability(uint32_t history, int length, unsigned char by
 }
 
 double NgramBaseline::probability(std::string_view context, unsigned char byte) const {
-  uint32_t history = 0;
+  uint64_t history = 0;
   for (const char c : context) history = history << 8 | static_cast<unsigned char>(c);
   return probability(history, int(std::min(context.size(), size_t(order_))), byte);
 }
 
-void NgramBaseline::score(std::string_view bytes) {
-  scored_ += int64_t(bytes.size());
+NgramBaseline::Score::Score(const NgramBaseline& model) : model_(model) {}
+
+void NgramBaseline::Score::feed(std::string_view bytes) {
+  bytes_ += int64_t(bytes.size());
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
-    bits_ -= std::log2(probability(score_history_, score_length_, byte));
-    score_history_ = score_history_ << 8 | byte;
-    score_length_ = std::min(score_length_ + 1, order_);
+    bits_ -= std::log2(model_.probability(history_, length_, byte));
+    history_ = history_ << 8 | byte;
+    length_ = std::min(length_ + 1, model_.order_);
   }
 }
 
-void NgramBaseline::end_scored_document() { score_length_ = 0; }
-
-double NgramBaseline::bits_per_byte() const {
-  return scored_ > 0 ? bits_ / double(scored_) : std::numeric_limits<double>::quiet_NaN();
-}
+void NgramBaseline::Score::end_document() { length_ = 0; }
 
 }  // namespace tw

@@ -19,6 +19,34 @@ double Evaluation::bits_per_byte(int64_t vocab_size, int64_t file_tokens) const 
   return (loss_sum / std::log(2.0) + first) / (double(source_bytes) * share);
 }
 
+namespace {
+
+// The scored tokens of window w: those at [w T + 1, (w + 1) T + 1) of the file, cut where documents end. A stretch is
+// summed by one rank alone, so that no count of ranks changes a bit.
+struct Stretch {
+  int64_t window, begin, end, document;  // tokens of the file; document -1 = none
+};
+
+std::vector<Stretch> stretches_of(const TokenFile& file, int64_t windows, int64_t T) {
+  std::vector<Stretch> all;
+  const auto& documents = file.documents();
+  size_t d = 0;
+  for (int64_t w = 0; w < windows; ++w) {
+    const int64_t end = std::min((w + 1) * T + 1, file.size());
+    for (int64_t at = w * T + 1; at < end;) {
+      while (d < documents.size() && documents[d].first_token + documents[d].tokens <= at) ++d;
+      const bool inside = d < documents.size() && documents[d].first_token <= at;
+      const int64_t next = d == documents.size() ? end : inside ? documents[d].first_token + documents[d].tokens : documents[d].first_token;
+      const int64_t stop = std::min(next, end);
+      all.push_back({w, at, stop, inside ? int64_t(d) : -1});
+      at = stop;
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
                     const Stream& stream, const Packing& packing) {
   const double start = now_seconds();
@@ -26,7 +54,10 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
   TW_CHECK(file.size() >= 2, data, "{} holds {} tokens: too few to evaluate on", file.path().string(), file.size());
   const int64_t all = (file.size() - 2) / T + 1;
   const int64_t windows = max_windows > 0 ? std::min(max_windows, all) : all;
-  Tensor ids({B, T}, DType::i32), targets({B, T}, DType::i32), sums({windows}, DType::fp64), counts({windows}, DType::i64);
+  Tensor ids({B, T}, DType::i32), targets({B, T}, DType::i32);
+  const std::vector<Stretch> stretches = stretches_of(file, windows, T);
+  Tensor stretch_sums({int64_t(stretches.size())}, DType::fp64);
+  size_t stretch = 0;
   Tensor starts(packing.needs_starts() ? Shape{B, T} : Shape{0, 0}, DType::i32);
   int32_t *x = ids.as<int32_t>(), *y = targets.as<int32_t>();
   model.use_document_starts(packing.reset_attention_mask ? starts.view() : ConstView{},
@@ -35,7 +66,6 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
   for (int64_t first = comm.rank() * B; first < windows; first += comm.size() * B) {
     for (int64_t b = 0; b < B; ++b) {
       const int64_t begin = (first + b) * T;
-      int64_t scored = 0;
       for (int64_t t = 0; t < T; ++t) {
         const bool inside = first + b < windows && begin + t + 1 < file.size();
         x[b * T + t] = inside ? file[begin + t] : 0;
@@ -43,27 +73,31 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
         TW_CHECK(x[b * T + t] < vocab && y[b * T + t] < vocab, data,
                  "{} holds token {} at position {}, but the model's vocabulary has {} tokens", file.path().string(),
                  std::max(x[b * T + t], y[b * T + t]), begin + t, vocab);
-        scored += inside;
       }
-      if (first + b < windows) counts.as<int64_t>()[first + b] = scored;
       if (packing.needs_starts()) document_starts(x + b * T, T, packing.eod, starts.as<int32_t>() + b * T);
     }
     model.losses(ids.view(), targets.view(), losses, stream);
     const float* loss = losses.as<float>();
-    for (int64_t b = 0; b < B && first + b < windows; ++b) {
+    while (stretch < stretches.size() && stretches[stretch].window < first) ++stretch;
+    for (; stretch < stretches.size() && stretches[stretch].window < first + B; ++stretch) {
+      const Stretch& s = stretches[stretch];
       double sum = 0;
-      for (int64_t t = 0; t < T; ++t) sum += double(loss[b * T + t]);
-      sums.as<double>()[first + b] = sum;
+      for (int64_t i = s.begin; i < s.end; ++i) sum += double(loss[(s.window - first) * T + i - 1 - s.window * T]);
+      stretch_sums.as<double>()[stretch] = sum;
     }
   }
   model.use_document_starts({}, {});  // the memory ends here
-  // Every window is non-zero on one rank only: the library's order of addition cannot change a bit.
-  comm.all_reduce(sums.view(), ReduceOp::sum, stream);
-  comm.all_reduce(counts.view(), ReduceOp::sum, stream);
+  // Every stretch is non-zero on one rank only: the library's order of addition cannot change a bit.
+  comm.all_reduce(stretch_sums.view(), ReduceOp::sum, stream);
   Evaluation e;
-  for (int64_t w = 0; w < windows; ++w) {
-    e.loss_sum += sums.as<double>()[w];
-    e.tokens += counts.as<int64_t>()[w];
+  e.documents.resize(file.documents().size());
+  for (size_t i = 0; i < stretches.size(); ++i) {
+    const Stretch& s = stretches[i];
+    const double sum = stretch_sums.as<double>()[i];
+    e.loss_sum += sum, e.tokens += s.end - s.begin;
+    if (s.document < 0) continue;
+    e.documents[size_t(s.document)].loss_sum += sum;
+    e.documents[size_t(s.document)].tokens += s.end - s.begin;
   }
   e.source_bytes = file.source_bytes();
   e.whole_file = windows == all;

@@ -1,5 +1,7 @@
 // Loss on held-out tokens, the same number on any count of ranks.
 #pragma once
+#include <vector>
+
 #include "comm/communicator.h"
 #include "src/data/packing.h"
 #include "src/data/token_file.h"
@@ -7,12 +9,18 @@
 
 namespace tw {
 
+struct DocumentLoss {
+  double loss_sum = 0;  // nats
+  int64_t tokens = 0;   // scored
+};
+
 struct Evaluation {
   double loss_sum = 0;     // nats over all scored tokens
   int64_t tokens = 0;      // scored
   int64_t source_bytes = 0;  // text bytes behind the whole file; 0 = unknown
   bool whole_file = false;   // every token but the first was scored
   double seconds = 0;
+  std::vector<DocumentLoss> documents;  // of the file, in its order
   double loss() const { return tokens ? loss_sum / double(tokens) : 0; }
   double perplexity() const;
   // The share of the file's bytes that the scored tokens stand for; NaN where the bytes are not known. The
@@ -22,7 +30,7 @@ struct Evaluation {
 
 // Scores token i of `file` given the tokens before it in its window of seq_len (window w starts at token w T; every
 // token but the file's first is scored once). max_windows = 0: the whole file. Collective over comm: window w is
-// done by rank w / batch mod size. losses: (B T) fp32 scratch on the device. packing: as in training, but for its
+// done by rank w / batch mod size. A token belongs to the document it stands in, whatever the context it is scored in. losses: (B T) fp32 scratch on the device. packing: as in training, but for its
 // eod_mask_loss: every token counts here.
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
                     const Stream& stream, const Packing& packing = {});
