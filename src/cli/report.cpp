@@ -7,6 +7,7 @@
 #include "src/cli/job.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
+#include "src/sweep/sweep.h"
 
 namespace tw {
 
@@ -22,7 +23,8 @@ namespace {
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments(
-      "report", "Writes report.html into a run folder, from what lies there. Several runs are compared on one page.",
+      "report", "Writes report.html into a run folder, sweep.html into that of a sweep, from what lies there. Several runs are\n"
+      "compared on one page.",
       "tokenwerk report runs/first\n"
       "  tokenwerk report runs/first runs/second --out compare.html\n"
       "  tokenwerk report runs/* --json");
@@ -36,7 +38,11 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (world.rank() != 0) return ExitCode::ok;
   const std::vector<std::filesystem::path> runs(folders.begin(), folders.end());
   // Reads what is there: no lease is needed.
-  if (json) {
+  if (runs.size() == 1 && is_sweep(runs[0])) {
+    const Sweep sweep = open_sweep(runs[0]);
+    if (!json) write_sweep_page(sweep, out);
+    std::fputs((json ? sweep_json(sweep, "") : sweep_table(sweep)).c_str(), stdout);
+  } else if (json) {
     std::puts(comparison_json(runs).c_str());
   } else if (runs.size() == 1) {
     write_report(runs[0], out);

@@ -140,13 +140,14 @@ ExitCode run_one(const Given& given, SweepRun options) {
            sweep.trials.size() - 1);
   options.launcher = find_launcher(options.executable, sweep.plan.ranks);
   if (const char* cores = std::getenv("SLURM_CPUS_PER_TASK"); cores && sweep.base.is_default("training.threads")) options.threads = std::atoi(cores);
+  const bool failed_before = sweep.trials[size_t(given.trial)].state == TrialState::failed;
   const ExitCode code = run_trials(sweep, {int(given.trial)}, options);
   const Trial& t = sweep.trials[size_t(given.trial)];
   if (t.state == TrialState::running) TW_FAIL(fenced, "trial {}: {}", t.name(), t.reason);
   if (t.state == TrialState::done) log_info("trial {} is done: {} {:.5g}", t.name(), sweep.plan.metric, t.metric);
   // Whatever became of the others.
   if (t.state == TrialState::failed) {
-    log_warning("trial {} failed: {}", t.name(), t.reason);
+    if (failed_before && !given.retry_failed) log_warning("trial {} has failed before: {}; --retry-failed runs it again", t.name(), t.reason);
     return t.exit_code > 0 && t.exit_code < 128 ? ExitCode(t.exit_code) : ExitCode::numerics;
   }
   return code;

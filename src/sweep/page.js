@@ -21,7 +21,7 @@ function value(axis, y) {
     return names[Math.round((1 - y / 1000) * (names.length - 1))];
   }
   const low = +data.low, high = +data.high;
-  if ('metric' in data) return y > 950 ? 'no result' : exact(high + (low - high) * within(y / 900, 0, 1));
+  if ('bottom' in data) return y > +data.bottom + 50 ? 'no result' : exact(high + (low - high) * within(y / data.bottom, 0, 1));
   const share = 1 - y / 1000, v = 'log' in data ? low * (high / low) ** share : low + (high - low) * share;
   return 'whole' in data ? String(Math.round(v)) : exact(v);
 }

@@ -13,7 +13,7 @@ namespace tw {
 using namespace report;
 namespace {
 
-constexpr double kBottom = 900;      // of the metric's axis, of 1000; trials without a result end below
+constexpr double kBottom = 900;      // of the metric's axis, of 1000, where trials without a result end below
 constexpr double kLogFrom = 20;      // numbers that span more than this factor stand on a logarithmic axis
 constexpr double kClosestTicks = 55; // of 1000
 constexpr double kFarOff = 8;        // results further from the best than this many times the median are cut off
@@ -79,13 +79,17 @@ Axis parameter_axis(const Sweep& sweep, size_t k) {
 
 // The best on top.
 struct MetricAxis {
-  double best = 0, end = 1;
+  double best = 0, end = 1, bottom = 1000;
   bool cut = false;
-  double y(double v) const { return end == best ? kBottom / 2 : std::clamp((v - best) / (end - best), 0.0, 1.0) * kBottom; }
+  double y(double v) const { return end == best ? bottom / 2 : std::clamp((v - best) / (end - best), 0.0, 1.0) * bottom; }
 };
 
 MetricAxis metric_axis(const Sweep& sweep, const std::vector<int>& ranking) {
   MetricAxis axis;
+  const bool some_without = std::any_of(sweep.trials.begin(), sweep.trials.end(), [](const Trial& t) {
+    return t.state != TrialState::done && t.state != TrialState::waiting;
+  });
+  if (some_without) axis.bottom = kBottom;
   if (ranking.empty()) return axis;
   const auto at = [&](size_t rank) { return sweep.trials[size_t(ranking[rank])].metric; };
   axis.best = at(0), axis.end = at(ranking.size() - 1);
@@ -129,12 +133,12 @@ std::string parallel_coordinates(const Sweep& sweep) {
   if (!ranking.empty()) {
     marks.push_back({metric.y(metric.best), digits(metric.best, 4)});
     for (const double v : ticks(std::min(metric.best, metric.end), std::max(metric.best, metric.end), 4))
-      if (metric.y(v) > kClosestTicks && metric.y(v) < kBottom - kClosestTicks) marks.push_back({metric.y(v), plain(v)});
-    if (metric.end != metric.best) marks.push_back({kBottom, digits(metric.end, 4) + (metric.cut ? (sweep.plan.least ? " or more" : " or less") : "")});
+      if (metric.y(v) > kClosestTicks && metric.y(v) < metric.bottom - kClosestTicks) marks.push_back({metric.y(v), plain(v)});
+    if (metric.end != metric.best) marks.push_back({metric.bottom, digits(metric.end, 4) + (metric.cut ? (sweep.plan.least ? " or more" : " or less") : "")});
   }
-  if (ranking.size() < sweep.trials.size()) marks.push_back({1000, "no result"});
+  if (metric.bottom < 1000) marks.push_back({1000, "no result"});
   html += axis_html(parameters, axes, sweep.plan.metric, marks,
-                    fmt::format("data-low=\"{:.10g}\" data-high=\"{:.10g}\" data-metric", metric.end, metric.best));
+                    fmt::format("data-low=\"{:.10g}\" data-high=\"{:.10g}\" data-bottom=\"{:.0f}\"", metric.end, metric.best, metric.bottom));
 
   // The best is drawn last, above the others.
   std::vector<int> order;
@@ -143,6 +147,9 @@ std::string parallel_coordinates(const Sweep& sweep) {
   const size_t without = order.size();
   order.insert(order.end(), ranking.rbegin(), ranking.rend());
   if (order.empty()) return "";
+  size_t longest = 3;
+  for (const Tick& t : scales[0].ticks) longest = std::max(longest, std::min<size_t>(t.text.size(), 24));
+  const size_t left = std::max<size_t>(50, 20 + 7 * longest);  // pixels for the labels of the first axis
   std::string lines;
   for (size_t i = 0; i < order.size(); ++i) {
     const Trial& t = sweep.trials[size_t(order[i])];
@@ -170,13 +177,13 @@ std::string parallel_coordinates(const Sweep& sweep) {
   return fmt::format(
       "<figure class=\"para\" aria-labelledby=\"para-title\"><figcaption><h3 id=\"para-title\">Every trial as a line</h3>"
       "<span class=\"legend\"><span class=\"key\"><i class=\"shade\"></i>best to worst</span>{}</span></figcaption>\n"
-      "<div class=\"hold\"><div class=\"field\" style=\"--axes:{}\"><svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" role=\"img\" "
+      "<div class=\"hold\"><div class=\"field\" style=\"--axes:{};--left:{}px\"><svg viewBox=\"0 0 1000 1000\" preserveAspectRatio=\"none\" role=\"img\" "
       "aria-label=\"Parallel coordinates of {} trials; the table of trials below has the same values\">{}</svg>\n{}</div></div>\n"
       "<div class=\"picker\" hidden><label>Trial, best first <input type=\"range\" min=\"0\" max=\"{}\" value=\"0\" step=\"1\"></label>"
       "<button type=\"button\">Show all</button><span class=\"range shown\"></span></div>\n"
       "<p class=\"said\" role=\"status\"></p>\n"
       "<p class=\"hint\" hidden>Drag along an axis, or move its ends with the arrow keys, to keep the trials within.</p></figure>\n",
-      without ? "<span class=\"key\"><i class=\"dash\"></i>no result</span>" : "", axes, order.size(), lines, html, order.size() - 1);
+      without ? "<span class=\"key\"><i class=\"dash\"></i>no result</span>" : "", axes, left, order.size(), lines, html, order.size() - 1);
 }
 
 }  // namespace tw
