@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "src/config/files.h"
 #include "src/config/values.h"
 #include "tests/config/config_files.h"
 
@@ -247,7 +248,8 @@ TEST(Load, EveryConfigOfTheRepositoryLoads) {
   int loaded = 0;
   for (const auto& file : std::filesystem::directory_iterator(TW_SOURCE_DIR "/configs")) {
     SCOPED_TRACE(file.path());
-    const Config c = load_config({file.path()}, {});
+    std::vector<FileNode> sweeps;  // of the example of one
+    const Config c = load_config({file.path()}, {}, &sweeps);
     const int lengths = int(!c.is_default("training.steps")) + int(!c.is_default("training.epochs")) +
                         int(!c.is_default("training.max_tokens"));
     EXPECT_EQ(lengths, 1);
