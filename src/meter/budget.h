@@ -10,6 +10,7 @@ namespace tw {
 struct Budget {
   double joules = 0, eur = 0, seconds = 0;  // 0 = no limit
   bool any() const { return joules > 0 || eur > 0 || seconds > 0; }
+  bool operator==(const Budget&) const = default;
   bool wants_joules(const EnergyOptions& options) const {
     return joules > 0 || (eur > 0 && options.price_eur_per_kwh > 0);
   }

@@ -31,10 +31,16 @@ Forecast::Forecast(const ForecastPlan& plan, const PhaseLedger* ledger) : plan_(
 void Forecast::add_steps(int64_t count, double seconds, double joules) {
   if (first_) {
     first_ = false;
-    if (earlier_steps_.count == 0) earlier_steps_.add(seconds, joules, count);  // better than nothing
+    if (earlier_steps_.count == 0 || guessed_) earlier_steps_ = {count, seconds, joules};  // better than a guess
     return;
   }
   steps_.add(seconds, joules, count);
+}
+
+void Forecast::guess_step(double seconds, double joules) {
+  if (known()) return;
+  earlier_steps_ = {1, seconds, joules};
+  guessed_ = true;
 }
 
 bool Forecast::known() const { return steps_.count + earlier_steps_.count > 0; }

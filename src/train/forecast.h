@@ -22,6 +22,8 @@ class Forecast {
 
   // The first step of a start, which fills caches and memory, is left out. joules: NaN = unknown.
   void add_steps(int64_t count, double seconds, double joules);
+  // Where no earlier start tells it: what a step takes, about.
+  void guess_step(double seconds, double joules);
   void add_evaluation(double seconds) { evaluations_.add(seconds, 0); }
   void add_checkpoint(double seconds) { checkpoints_.add(seconds, 0); }
 
@@ -50,7 +52,7 @@ class Forecast {
   int nodes_ = 1;
   Measured steps_, evaluations_, checkpoints_;                    // of this start
   Measured earlier_steps_, earlier_evaluations_, earlier_checkpoints_;
-  bool first_ = true;
+  bool first_ = true, guessed_ = false;
 };
 
 }  // namespace tw

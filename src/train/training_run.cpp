@@ -13,7 +13,7 @@
 #include "src/meter/flops.h"
 #include "src/meter/metrics_log.h"
 #include "src/meter/progress.h"
-#include "src/train/forecast.h"
+#include "src/train/spending.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -56,18 +56,7 @@ class Loop {
   void save(bool must_succeed);
   void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
   void report_first_step();
-  // A boundary between steps: what each rank has to tell the others goes through one exchange, so that all decide alike.
-  struct Boundary {
-    bool signal = false, budget = false;
-    bool stop() const { return signal || budget; }
-  };
-  Boundary meet();
-  Allowance allowance_now() const;  // rank 0
-  void end_stretch(bool last);
-  void take_out(const PhaseTimer& timer);
-  void predict();
-  void say_what_is_missing(TrainingOutcome& outcome) const;  // rank 0, at a budget
-  std::string say(const PhaseTotals& amount) const;          // rank 0
+  void guess_step();
   double steps_an_evaluation() const;
   nlohmann::json describe_blend() const;  // what the whole run takes of each file
   void say_blend() const;
@@ -91,23 +80,7 @@ class Loop {
   int64_t window_tokens_ = 0;
   double train_seconds_ = 0;     // of all steps here
   int64_t start_step_ = 0;
-  // What goes to the phase "train": all time that no other phase takes, in stretches from a boundary to the next. Where
-  // the meter cannot be read for a moment the stretch goes on, and its joules are known when it is back.
-  Tensor told_{{4}, DType::fp64};
-  double joules_ = 0;                          // of all ranks in this start, as of the last boundary
-  double clock_mark_ = 0, joules_mark_ = 0;    // where the stretch began
-  int64_t stretch_steps_ = 0;
-  double unread_since_ = kNoJoules;            // the meter, by the clock
-  double train_wall_ = 0, train_joules_ = 0;   // of stretches that the ledger does not hold yet
-  std::optional<Forecast> forecast_;           // rank 0
-  // The rest as predicted once, and from where.
-  struct Predicted {
-    int64_t step = 0;
-    PhaseTotals rest;
-    double clock = 0, joules = 0;
-  };
-  std::optional<Predicted> predicted_;
-  double took_seconds_ = kNoJoules, took_joules_ = kNoJoules;  // from there to the end
+  std::optional<Spending> spending_;
 };
 
 Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
@@ -192,15 +165,13 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     if (run.on_step) run.on_step(start_step_, steps_);
   }
   loading.stop(0);
-  if (leader())
-    forecast_.emplace(ForecastPlan{.start_step = start_step_,
-                                   .steps = steps_,
-                                   .eval_every = config_.get<int64_t>("eval.interval"),
-                                   .save_every = config_.get<int64_t>("checkpoint.interval"),
-                                   .evaluates = !val_files_.empty(),
-                                   .steps_an_evaluation = steps_an_evaluation(),
-                                   .checkpoint_bytes = 12 * double(trainer_->table().parameter_count())},
-                      run.ledger);
+  spending_.emplace(run, ForecastPlan{.start_step = start_step_,
+                                      .steps = steps_,
+                                      .eval_every = config_.get<int64_t>("eval.interval"),
+                                      .save_every = config_.get<int64_t>("checkpoint.interval"),
+                                      .evaluates = !val_files_.empty(),
+                                      .steps_an_evaluation = steps_an_evaluation(),
+                                      .checkpoint_bytes = 12 * double(trainer_->table().parameter_count())});
 }
 
 double Loop::steps_an_evaluation() const {
@@ -249,9 +220,10 @@ void Loop::report_first_step() {
 }
 
 void Loop::log_step(const StepResult& r) {
+  const Spending::Stretch stretch = spending_->take();
   if (leader()) {
     if (run_.ledger) {
-      run_.ledger->add_training(r.step, train_wall_, train_joules_, window_tokens_);
+      run_.ledger->add_training(r.step, stretch.seconds, stretch.joules, window_tokens_);
       run_.ledger->save_if_due();
     }
     const double rate = double(window_tokens_) / window_seconds_;
@@ -264,9 +236,9 @@ void Loop::log_step(const StepResult& r) {
                               .tokens_per_second = rate,
                               .model_flops_per_second = rate * flops_per_token_,
                               .memory_bytes = peak_resident_bytes(),
-                              .joules = joules_,
-                              .joules_per_token = train_joules_ / double(window_tokens_),
-                              .power_w = train_joules_ / train_wall_,
+                              .joules = spending_->joules(),
+                              .joules_per_token = stretch.joules / double(window_tokens_),
+                              .power_w = stretch.joules / stretch.seconds,
                               .skipped = trainer_->steps_skipped(),
                               .seconds = r.seconds,
                               .sync_wait_seconds = window_wait_});
@@ -277,86 +249,28 @@ void Loop::log_step(const StepResult& r) {
                                            .loss = r.loss,
                                            .tokens_per_second = rate,
                                            .model_flops_per_second = rate * flops_per_token_,
-                                           .joules_per_token = train_joules_ / double(window_tokens_),
+                                           .joules_per_token = stretch.joules / double(window_tokens_),
                                            .kind = run_.meter.kind(),
-                                           .seconds_left = forecast_->rest(r.step).seconds},
+                                           .seconds_left = spending_->forecast().rest(r.step).seconds},
                                           progress_->width()),
                       share);
     }
   }
-  window_seconds_ = window_wait_ = train_wall_ = train_joules_ = 0;
+  window_seconds_ = window_wait_ = 0;
   window_tokens_ = 0;
 }
 
-Loop::Boundary Loop::meet() {
-  // Ranks that keep no ledger add nothing to what rank 0 says.
-  const Allowance allowed = leader() ? allowance_now() : Allowance{true, 0};
-  double* told = told_.as<double>();
-  told[0] = stop_signal() != 0;
-  told[1] = run_.meter.joules();
-  told[2] = !allowed.time;
-  told[3] = allowed.joules;
-  run_.comm.all_reduce(told_.view(), ReduceOp::sum, run_.stream);
-  joules_ = told[1];
-  // NaN: unknown for the moment, and no reason to stop.
-  return {.signal = told[0] > 0, .budget = told[2] > 0 || told[1] > told[3]};
-}
-
-// What the job's meter may show now.
-Allowance Loop::allowance_now() const {
-  if (!run_.budget.any()) return {};
-  constexpr double kPatience = 60;  // seconds without a meter: what cannot be counted is not gone on with
-  PhaseTotals used = run_.ledger->total();
-  const double open = train_wall_ + now_seconds() - clock_mark_;
-  used.seconds += open;
-  used.node_seconds += open * run_.ledger->nodes();
-  Allowance allowed = allowance(run_.budget, run_.ledger->options(), used, forecast_->next(trainer_->steps_done()));
-  allowed.joules -= used.joules + train_joules_ - joules_mark_;
-  if (run_.budget.wants_joules(run_.ledger->options()) && now_seconds() - unread_since_ > kPatience) allowed.time = false;
-  return allowed;
-}
-
-// Behind meet(). last: the stretch ends whether its joules are known or not.
-void Loop::end_stretch(bool last) {
-  const double clock = now_seconds();
-  const bool read = std::isfinite(joules_), meter = run_.meter.kind() != EnergyKind::none;
-  if (read || !meter)
-    unread_since_ = kNoJoules;
-  else if (!(unread_since_ <= clock))
-    unread_since_ = clock;
-  ++stretch_steps_;
-  if (meter && !read && !last) return;
-  if (forecast_) forecast_->add_steps(stretch_steps_, clock - clock_mark_, joules_ - joules_mark_);
-  stretch_steps_ = 0;
-  train_wall_ += clock - clock_mark_;
-  train_joules_ += joules_ - joules_mark_;
-  clock_mark_ = clock;
-  if (read) joules_mark_ = joules_;
-}
-
-// What another phase took does not belong to the stretch.
-void Loop::take_out(const PhaseTimer& timer) {
-  clock_mark_ += timer.seconds();
-  if (std::isfinite(timer.joules())) joules_mark_ += timer.joules();
-}
-
-// "3 min 20 s, 4.1 kJ, 0.002 EUR", as far as it is known.
-std::string Loop::say(const PhaseTotals& amount) const {
-  std::string text = human_seconds(amount.seconds);
-  if (const double joules = amount.known_joules(); run_.meter.kind() != EnergyKind::none && std::isfinite(joules))
-    text += ", " + human_joules(joules) + (run_.meter.kind() == EnergyKind::assumed ? " (assumed)" : "");
-  if (!run_.ledger) return text;
-  if (const double eur = run_.ledger->eur(amount); std::isfinite(eur)) text += fmt::format(", {:.3g} EUR", eur);
-  return text;
-}
-
-void Loop::predict() {
-  if (!leader() || predicted_ || !forecast_->warm()) return;
-  const int64_t step = trainer_->steps_done();
-  if (step >= steps_) return;
-  predicted_ = {step, forecast_->rest(step), now_seconds(), joules_};
-  progress_->clear();
-  log_info("predicted after step {}: {} for the other {} steps", step, say(predicted_->rest), steps_ - step);
+// Seconds of a step, from two forward passes, the first of which fills caches and memory. Changes nothing that training
+// goes by.
+void Loop::guess_step() {
+  const TrainerOptions& o = trainer_->options();
+  const int64_t windows = o.micro_batch_size * run_.comm.size();
+  trainer_->evaluate(*train_files_.front(), windows);
+  const double joules = run_.meter.total(run_.comm);
+  const double forward = trainer_->evaluate(*train_files_.front(), windows).seconds;
+  // The backward pass is twice a forward one.
+  const double passes = 3 * double(o.global_batch_size) / double(windows);
+  spending_->guess_step(forward * passes, (run_.meter.total(run_.comm) - joules) * passes);
 }
 
 void Loop::evaluate() {
@@ -375,8 +289,7 @@ void Loop::evaluate() {
     bytes += scored;
   }
   timer.stop(sum.tokens);
-  take_out(timer);
-  if (forecast_) forecast_->add_evaluation(timer.seconds());
+  spending_->evaluated(timer);
   if (leader()) {
     metrics_->log(EvalMetrics{.step = trainer_->steps_done(),
                               .loss = float(sum.loss()),
@@ -413,8 +326,7 @@ void Loop::save(bool must_succeed) {
     }
   }
   timer.stop(0);
-  take_out(timer);
-  if (forecast_) forecast_->add_checkpoint(timer.seconds());
+  spending_->saved(timer);
   if (!leader() || saved_step_ != trainer_->steps_done()) return;
   if (run_.ledger) {
     run_.ledger->mark(saved_step_);
@@ -445,14 +357,14 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                            {"arena_bytes", trainer_->plan().bytes()},
                            {"command", run_.command}};
   const auto number = [](double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); };
-  const auto known = [&](auto&& of) { return predicted_ ? number(of(*predicted_)) : nlohmann::json(nullptr); };
+  const auto& predicted = spending_->prediction();
   // From `predicted_after_step` to the end of training, evaluations and checkpoints included.
-  record["time"] = {{"predicted_seconds", known([](const Predicted& p) { return p.rest.seconds; })},
-                    {"predicted_after_step", predicted_ ? nlohmann::json(predicted_->step) : nullptr},
-                    {"measured_seconds", number(took_seconds_)}};
+  record["time"] = {{"predicted_seconds", number(predicted ? predicted->rest.seconds : kNoJoules)},
+                    {"predicted_after_step", predicted ? nlohmann::json(predicted->step) : nullptr},
+                    {"measured_seconds", number(predicted ? predicted->took_seconds : kNoJoules)}};
   record["energy"] = {{"kind", name_of(run_.meter.kind())},
-                      {"predicted_joules", known([](const Predicted& p) { return p.rest.known_joules(); })},
-                      {"measured_joules", number(took_joules_)}};
+                      {"predicted_joules", number(predicted ? predicted->rest.known_joules() : kNoJoules)},
+                      {"measured_joules", number(predicted ? predicted->took_joules : kNoJoules)}};
   if (std::isfinite(first_step_seconds_)) record["start_to_first_step_seconds"] = first_step_seconds_;
   if (exchange) record["exchange"] = {{"exact_seconds", exchange->exact}, {"off_seconds", exchange->off}};
   write_file_atomically(run_.folder / "train.json", record.dump(2) + "\n");
@@ -466,12 +378,16 @@ TrainingOutcome Loop::finish() {
     return outcome;
   }
   if (leader() && run_.ledger) run_.ledger->start("train");
-  if (leader() && forecast_->known())
-    log_info("by earlier starts of this run, the other {} steps take {}", steps_ - trainer_->steps_done(),
-             say(forecast_->rest(trainer_->steps_done())));
-  joules_mark_ = run_.meter.total(run_.comm);
-  clock_mark_ = now_seconds();
-  Boundary now = meet();
+  const auto say = [&](const std::string& sentence) {
+    if (!leader() || sentence.empty()) return;
+    progress_->clear();
+    log_info("{}", sentence);
+  };
+  spending_->begin();
+  // Ranks agree on whether there is a meter and a first step, rank 0 alone has the ledger.
+  if (start_step_ == 0 && (run_.meter.kind() != EnergyKind::none || run_.budget.any())) guess_step();
+  say(spending_->before(start_step_));
+  Spending::Boundary now = spending_->meet(start_step_);
   while (!now.stop() && trainer_->steps_done() < steps_) {
     const StepResult r = trainer_->step();
     const bool last = r.step == steps_;
@@ -486,11 +402,11 @@ TrainingOutcome Loop::finish() {
       log_warning("step {} was left out: loss {}, gradient norm {} {}", r.step, r.loss, r.grad_norm,
                   r.verdict == StepVerdict::not_finite ? "not finite" : "far above the usual");
     }
-    now = meet();
+    now = spending_->meet(r.step);
     const bool stop = now.stop();
-    end_stretch(last || stop);
+    spending_->end_step(last || stop);
     if (r.step % log_interval_ == 0 || last || stop) log_step(r);
-    predict();
+    if (leader()) say(spending_->predict(r.step));
     if (leader() && run_.on_step) run_.on_step(r.step, steps_);
     if (last || (eval_every > 0 && r.step % eval_every == 0 && !stop)) evaluate();
     if (last || stop || (save_every > 0 && r.step % save_every == 0)) save(last || stop);
@@ -500,7 +416,11 @@ TrainingOutcome Loop::finish() {
   outcome.checkpoint = checkpoint_;
   if (outcome.step < steps_ && now.budget) {
     outcome.code = ExitCode::budget;
-    if (leader()) say_what_is_missing(outcome);
+    if (leader()) {
+      const std::string missing = spending_->stopped(outcome, saved_step_ == outcome.step);
+      log_info("{}\n{}", outcome.reason, missing);
+      if (run_.ledger) run_.ledger->save();
+    }
     outcome.reason = broadcast_text(run_.comm, outcome.reason, 0);
     return outcome;
   }
@@ -511,14 +431,8 @@ TrainingOutcome Loop::finish() {
     if (leader()) log_info("{}", outcome.reason);
     return outcome;
   }
-  const double joules = run_.meter.total(run_.comm);
-  if (predicted_) {
-    took_seconds_ = now_seconds() - predicted_->clock;
-    took_joules_ = joules - predicted_->joules;
-    const double share = took_seconds_ / predicted_->rest.seconds - 1;
-    log_info("predicted after step {}: {}; it took {}{} ({:+.1f} % time)", predicted_->step, say(predicted_->rest),
-             human_seconds(took_seconds_), std::isfinite(took_joules_) ? ", " + human_joules(took_joules_) : "", 100 * share);
-  }
+  spending_->finish();
+  say(spending_->compare());
   std::optional<Trainer::ExchangeCost> exchange;
   if (run_.comm.size() > 1) exchange = trainer_->measure_exchange();
   if (leader()) {
@@ -531,24 +445,6 @@ TrainingOutcome Loop::finish() {
     }
   }
   return outcome;
-}
-
-void Loop::say_what_is_missing(TrainingOutcome& outcome) const {
-  if (run_.ledger) run_.ledger->save();
-  PhaseTotals whole = run_.ledger->total();
-  outcome.reason = fmt::format("budget reached: {} are used, and the next step with a checkpoint would pass it; {} at step {} of {}",
-                               describe_use(run_.budget, *run_.ledger, whole), saved_step_ == outcome.step ? "saved" : "nothing to save",
-                               outcome.step, steps_);
-  log_info("{}", outcome.reason);
-  if (!forecast_->known()) {
-    log_info("no step was done in this run: what is needed to go on is not known");
-    return;
-  }
-  const PhaseTotals rest = forecast_->rest(outcome.step);
-  whole += rest;
-  outcome.enough = raised(run_.budget, *run_.ledger, whole);
-  log_info("a step takes {}; the other {} steps, evaluations and checkpoints would take {} more", say(forecast_->a_step()),
-           steps_ - outcome.step, say(rest));
 }
 
 }  // namespace
