@@ -121,14 +121,13 @@ void read_range(SweepParameter& p, const ConfigKey& key, const FileNode& table, 
   p.log = has["scale"] && text_of(*has["scale"], p.key + ": scale", {"linear", "log"}) == "log";
   TW_CHECK(!p.log || p.low > 0, config, "{}: {}: min = {} has no logarithm: scale = \"log\" wants it above 0", has["min"]->place, p.key, p.low);
   const auto add = [&](double v) {
-    if (whole) v = std::round(v);
+    v = std::clamp(whole ? std::round(v) : std::stod(fmt::format("{:.6g}", v)), p.low, p.high);
     if (!p.values.empty() && number_of(p.values.back()) == v) return;
     if (whole)
       p.values.emplace_back(int64_t(v));
     else
       p.values.emplace_back(v);
   };
-  const auto rounded = [](double v) { return std::stod(fmt::format("{:.6g}", v)); };
   if (const FileNode* node = has["step"]) {
     TW_CHECK(!has["count"], config, "{}: {} has step and count: one of them is enough", node->place, p.key);
     TW_CHECK(!p.log, config, "{}: {}: step goes with scale = \"linear\"; for \"log\" say count = 5", node->place, p.key);
@@ -136,12 +135,12 @@ void read_range(SweepParameter& p, const ConfigKey& key, const FileNode& table, 
                             ? number_of(*node->value) : NAN;
     TW_CHECK(step > 0 && (p.high - p.low) / step < kMostTrials, config, "{}: {}: step wants a {}number above 0 that makes at most {} values",
              node->place, p.key, whole ? "whole " : "", kMostTrials);
-    for (int k = 0; p.low + k * step <= p.high * (1 + 1e-12) + 1e-300; ++k) add(rounded(p.low + k * step));
+    for (int k = 0; p.low + k * step <= p.high * (1 + 1e-12) + 1e-300; ++k) add(p.low + k * step);
   } else if (const FileNode* count = has["count"]) {
     const auto n = whole_of(*count, p.key + ": count", 2, kMostTrials);
     for (int64_t k = 0; k < n; ++k) {
       const double share = double(k) / double(n - 1);
-      add(k == 0 ? p.low : k + 1 == n ? p.high : rounded(p.log ? p.low * std::pow(p.high / p.low, share) : p.low + share * (p.high - p.low)));
+      add(p.log ? p.low * std::pow(p.high / p.low, share) : p.low + share * (p.high - p.low));
     }
   }
 }

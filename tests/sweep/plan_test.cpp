@@ -65,6 +65,11 @@ TEST_F(Plan, RangesBecomePoints) {
   EXPECT_THAT(texts(plan.parameters[3]), ElementsAre("1024", "512"));
 }
 
+TEST_F(Plan, LargeWholeNumbersAreKeptExactly) {
+  const SweepPlan plan = read("[sweep]\n[sweep.parameters]\n\"training.seed\" = { min = 1234567, max = 1234581, step = 7 }\n");
+  EXPECT_THAT(texts(plan.parameters[0]), ElementsAre("1234567", "1234574", "1234581"));
+}
+
 TEST_F(Plan, NamesWithoutQuotesAndJsonMeanTheSame) {
   const std::string quoted = read("[sweep]\n[sweep.parameters]\n\"optimizer.lr\" = { values = [0.1] }\n").to_toml();
   EXPECT_EQ(read("[sweep]\n[sweep.parameters]\noptimizer.lr = { values = [0.1] }\n").to_toml(), quoted);
