@@ -52,19 +52,26 @@ Budget parse_one(std::string_view text) {
   return budget;
 }
 
-// With a margin, to two digits: a figure that looks exact would promise too much.
-double rounded_up(double value) {
-  value *= 1.03;
-  if (!(value > 0)) return value;
-  const double unit = std::pow(10.0, std::floor(std::log10(value)) - 1);
-  return std::ceil(value / unit) * unit;
+// That an amount is printed in.
+const Unit& unit_for(double value, double Budget::*limit) {
+  const double least = limit == &Budget::seconds ? 3 : 1;
+  return *std::find_if(std::begin(kUnits), std::end(kUnits), [&](const Unit& u) {
+    return u.limit == limit && (value >= u.factor * least || u.factor == 1);
+  });
 }
 
 std::string in_unit(double value, double Budget::*limit) {
-  for (const Unit& unit : kUnits)
-    if (unit.limit == limit && (value >= unit.factor * (limit == &Budget::seconds ? 3 : 1) || unit.factor == 1))
-      return fmt::format("{:.4g}{}", value / unit.factor, unit.name);
-  return "";
+  const Unit& unit = unit_for(value, limit);
+  return fmt::format("{:.4g}{}", value / unit.factor, unit.name);
+}
+
+// With a margin, to two digits of the unit: a figure that looks exact would promise too much.
+double rounded_up(double value, double Budget::*limit) {
+  if (!(value > 0)) return value;
+  const double factor = unit_for(value, limit).factor;
+  value *= 1.03 / factor;
+  const double digit = std::pow(10.0, std::floor(std::log10(value)) - 1);
+  return std::ceil(value / digit) * digit * factor;
 }
 
 }  // namespace
@@ -143,11 +150,12 @@ std::string describe_use(const Budget& budget, const PhaseLedger& ledger, const 
 }
 
 Budget raised(const Budget& budget, const PhaseLedger& ledger, const PhaseTotals& whole) {
-  const auto limit = [](double now, double wanted) {
-    return now > 0 && wanted > now ? rounded_up(wanted) : now;  // NaN: not known
+  Budget more = budget;
+  const auto raise = [&](double Budget::*limit, double wanted) {
+    if (budget.*limit > 0 && wanted > budget.*limit) more.*limit = rounded_up(wanted, limit);  // NaN: not known
   };
-  return {limit(budget.joules, whole.known_joules()), limit(budget.eur, ledger.eur(whole)),
-          limit(budget.seconds, whole.seconds)};
+  raise(&Budget::joules, whole.known_joules()), raise(&Budget::eur, ledger.eur(whole)), raise(&Budget::seconds, whole.seconds);
+  return more;
 }
 
 std::string budget_text(const Budget& budget) {

@@ -23,8 +23,8 @@ struct PhaseTotals {
   bool operator==(const PhaseTotals&) const = default;
 };
 
-// Names in use: scan, tokenize, train, eval, checkpoint, generate. One process writes a ledger (rank 0). Writing that
-// fails (full disk) is counted and warned of once: the run goes on.
+// Names in use: scan, tokenize, load (opening data and weights), train, eval, checkpoint, generate. One process writes a
+// ledger (rank 0). Writing that fails (full disk) is counted and warned of once: the run goes on.
 class PhaseLedger {
  public:
   // Reads FOLDER/phases.json where there is one. A damaged file is kept as phases.json.damaged and a warning given.

@@ -12,7 +12,7 @@ namespace tw::report {
 namespace {
 
 // In the order of the work; what is unknown to us behind it.
-constexpr const char* kPhases[] = {"scan", "tokenize", "train", "checkpoint", "eval", "generate", "report"};
+constexpr const char* kPhases[] = {"scan", "tokenize", "load", "train", "checkpoint", "eval", "generate", "report"};
 
 std::string phase_table(const RunRecord& run, const Json& phases, const Energy& e) {
   Table table("Time, energy and cost by phase",
