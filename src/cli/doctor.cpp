@@ -78,6 +78,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (leader) check_storage(here, (full ? int64_t(1024) : int64_t(64)) << 20, all);
   check_shared_folder(here, world, all);
   add_other_nodes(all, own, world, hosts);
+  if (here.superuser) all.without_sudo();
   // The leader alone looked at the disk.
   const ExitCode code = ExitCode(all_reduce_value(world, int64_t(leader ? int(all.code()) : 0), ReduceOp::max));
   if (!leader) return code;

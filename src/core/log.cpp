@@ -23,6 +23,8 @@ int log_rank() noexcept { return thread_rank_ >= 0 ? thread_rank_ : process_rank
 
 bool wants_colour(int fd) noexcept {
   const char *none = std::getenv("NO_COLOR"), *terminal = std::getenv("TERM");
+  // Under mpirun a rank has a terminal of its own, wherever the output goes.
+  if (std::getenv("OMPI_COMM_WORLD_SIZE")) return false;
   return !(none && *none) && terminal && std::strcmp(terminal, "dumb") != 0 && ::isatty(fd);
 }
 

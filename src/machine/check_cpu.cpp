@@ -72,7 +72,7 @@ void check_governor(const Surroundings& here, Findings& out) {
   // With these drivers powersave means: as the load asks for.
   const bool by_load = driver == "intel_pstate" || driver.starts_with("amd-pstate") || driver == "amd_pstate";
   if (governors.contains("conservative") || governors.contains("userspace") || (governors.contains("powersave") && !by_load))
-    out.note("governor", text + ": cores stay below their clock", "sudo cpupower frequency-set -g performance");
+    out.note("governor", text + ": cores stay below their clock", "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor");
   else out.ok("governor", text);
 }
 
@@ -86,7 +86,7 @@ void check_cpu(const Surroundings& here, int threads, Findings& out) {
   std::string model = info.model.empty() ? "model not told" : info.model;
   if (info.sockets > 0) model += ", " + plural(info.sockets, "socket");
   if (info.cores > 0) model += ", " + plural(info.cores, "core");
-  model += ", " + plural(present, "thread");
+  if (present > 0) model += ", " + plural(present, "thread");
   if (info.flags.find(" hypervisor ") != info.flags.npos) model += ", virtual machine";
   out.ok("model", model).values = {{"model", info.model}, {"sockets", double(info.sockets)}, {"cores", double(info.cores)}, {"threads", double(present)}};
 
@@ -95,18 +95,18 @@ void check_cpu(const Surroundings& here, int threads, Findings& out) {
   else out.ok("instructions", instructions(info));
 
   const int allowed = int(here.cpus.size());
-  const std::string cores = fmt::format("{} of {} may be used ({})", allowed, present, cpu_list_text(here.cpus));
-  const bool by_mpirun = !here.environment("OMPI_COMM_WORLD_SIZE").empty();
+  const GroupLimits group = group_limits(here.root);
+  const std::string cores = fmt::format("{} of {} may be used ({})", allowed, present > 0 ? std::to_string(present) : "?", cpu_list_text(here.cpus));
   if (allowed > 0 && allowed < present) {
-    const std::string first = parse_cpu_list(kernel_text(here.root / "sys/devices/system/cpu/online")).empty() ? "0" : kernel_text(here.root / "sys/devices/system/cpu/online");
-    out.note("cores", cores, by_mpirun ? "export OMPI_MCA_hwloc_base_binding_policy=none"
-                             : here.environment("SLURM_JOB_ID").empty() ? "taskset -c " + first + " tokenwerk ..."
-                                                                        : "sbatch --cpus-per-task " + std::to_string(present) + " ...");
+    if (!here.environment("SLURM_JOB_ID").empty()) out.note("cores", cores, fmt::format("sbatch --cpus-per-task {} ...", present));
+    else if (!here.environment("OMPI_COMM_WORLD_SIZE").empty()) out.note("cores", cores, "export OMPI_MCA_hwloc_base_binding_policy=none");
+    else if (group.cpus == here.cpus) out.note("cores", cores + ": the control group has no more");
+    else out.note("cores", cores, fmt::format("taskset -c {} tokenwerk ...", cpu_list_text(group.cpus.empty() ? parse_cpu_list(kernel_text(here.root / "sys/devices/system/cpu/online")) : group.cpus)));
   } else {
     out.ok("cores", cores);
   }
 
-  const auto quota = group_limits(here.root).cores;
+  const auto& quota = group.cores;
   if (quota && *quota < allowed) {
     const int whole = std::max(1, int(std::floor(*quota)));
     out.note("quota", fmt::format("the control group gives {:.2f} cores of time, {} are seen: more threads than that wait for each other", *quota, allowed),
@@ -126,6 +126,10 @@ void check_memory(const Surroundings& here, Findings& out) {
   out.begin("Memory");
   const MemoryState m = read_memory(here.root);
   constexpr double kLittle = double(1 << 30);
+  if (m.total <= 0) {
+    out.note("memory", "not told: /proc is not mounted, so what limits a run is not seen", "sudo mount -t proc proc /proc");
+    return;
+  }
   const std::string memory = fmt::format("{}, {} free", human_bytes(m.total), human_bytes(m.available));
   Finding& line = m.available < kLittle ? out.note("memory", memory + ": little for a model") : out.ok("memory", memory);
   line.values = {{"total_bytes", m.total}, {"available_bytes", m.available}};

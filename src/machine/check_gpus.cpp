@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "kernels/dispatch.h"
 #include "src/core/dynamic_library.h"
@@ -9,6 +10,7 @@
 #include "src/machine/kernel_files.h"
 
 namespace tw {
+namespace fs = std::filesystem;
 namespace {
 
 // 13000 -> "13.0".
@@ -38,29 +40,84 @@ void say(Findings& out, const char* name, const Found& found, const char* absent
   else out.ok(name, fmt::format("{} ({})", found.version.empty() ? "version not told" : found.version, found.name)).values = {{"version", found.version}, {"library", found.name}};
 }
 
+// Boards on the bus, whether a driver knows them or not.
+int boards_on_bus(const Surroundings& here) {
+  const fs::path devices = here.root / "sys/bus/pci/devices";
+  int boards = 0;
+  for (const std::string& name : kernel_names(devices)) {
+    // Class 0x03: displays, of which 0x0302 does computation alone.
+    const std::string kind = kernel_text(devices / name / "class");
+    boards += kernel_text(devices / name / "vendor") == "0x10de" && (kind.starts_with("0x0300") || kind.starts_with("0x0302"));
+  }
+  return boards;
+}
+
+// The compiler and what it is of: "13.0 (/usr/local/cuda/bin/nvcc)".
+void check_toolkit(const Surroundings& here, Findings& out) {
+  fs::path compiler = find_program(here, "nvcc");
+  std::error_code absent;
+  if (const fs::path usual = here.root / "usr/local/cuda/bin/nvcc"; compiler.empty() && fs::exists(usual, absent)) compiler = usual;
+  if (compiler.empty()) {
+    out.ok("CUDA toolkit", "not found, not needed on the CPU");
+    return;
+  }
+  // "#define CUDA_VERSION 13000"
+  const std::string header = kernel_text(compiler.parent_path().parent_path() / "include/cuda.h");
+  constexpr std::string_view kName = "#define CUDA_VERSION ";
+  const size_t at = header.find(kName);
+  const int version = at == header.npos ? 0 : std::atoi(header.c_str() + at + kName.size());
+  out.ok("CUDA toolkit", fmt::format("{} ({})", version > 0 ? cuda_version(version) : "version not told", compiler.string())).values = {{"version", double(version)}};
+}
+
+// What NVML says that cannot be.
+void check_map(const GpuMap& map, Findings& out) {
+  for (const std::string& lost : map.lost) out.note("lost", lost + ": it does not answer", "sudo dmesg | grep -i -e xid -e nvrm");
+  for (size_t a = 0; a < map.boards.size(); ++a)
+    for (size_t b = a + 1; b < map.boards.size(); ++b) {
+      const GpuBoard &x = map.boards[a], &y = map.boards[b];
+      const std::string pair = fmt::format("GPU {} and GPU {}", x.index, y.index);
+      if ((!x.uuid.empty() && x.uuid == y.uuid) || (!x.bus_id.empty() && x.bus_id == y.bus_id))
+        out.note("map", pair + " have one name: which is which cannot be told", "nvidia-smi -L");
+      if (map.path[a][b] != map.path[b][a])
+        out.note("map", fmt::format("{}: {} one way and {} the other", pair, map.path[a][b], map.path[b][a]), "nvidia-smi topo -m");
+    }
+}
+
 }  // namespace
 
 void check_gpus(const Surroundings& here, const GpuMap& map, Findings& out) {
   out.begin("GPU");
+  const int boards = std::max(boards_on_bus(here), int(map.boards.size()));
   if (kBuiltWithCuda) out.ok("this build", "with CUDA");
-  else out.note("this build", "without CUDA: it computes on the CPU, whatever GPUs there are");
+  else if (boards > 0) out.note("this build", "without CUDA: it computes on the CPU, whatever GPUs there are");
+  else out.ok("this build", "without CUDA: it computes on the CPU");
 
   const Found driver = look_for(here.cuda_driver, [](const DynamicLibrary& library) -> std::string {
     int version = 0;
     const auto ask = library.find<int (*)(int*)>("cuDriverGetVersion");
     return ask && ask(&version) == 0 && version > 0 ? "CUDA " + cuda_version(version) : "";
   });
-  if (driver.name.empty()) {
-    out.note("driver", "none: no NVIDIA driver is installed here, so no GPU can be used").values = {{"missing", driver.missing}};
+  if (driver.name.empty() && boards > 0) {
+    out.note("driver", fmt::format("none, but {} NVIDIA board{} on the bus. Debian has it in contrib and non-free", boards, boards == 1 ? " is" : "s are"),
+             "sudo apt-get install nvidia-driver")
+        .values = {{"missing", driver.missing}};
+  } else if (driver.name.empty()) {
+    out.ok("driver", "none, and no NVIDIA board is on the bus").values = {{"missing", driver.missing}};
   } else {
     const std::string text = fmt::format("{}{}", map.driver.empty() ? "" : map.driver + ", ", driver.version.empty() ? "version not told" : driver.version);
     out.ok("driver", text).values = {{"version", map.driver}, {"cuda", driver.version}};
   }
-  say(out, "CUDA runtime", look_for(here.cuda_runtime, [](const DynamicLibrary& library) -> std::string {
-        int version = 0;
-        const auto ask = library.find<int (*)(int*)>("cudaRuntimeGetVersion");
-        return ask && ask(&version) == 0 ? cuda_version(version) : "";
-      }), ", not needed on the CPU");
+  check_toolkit(here, out);
+  int runtime_version = 0;
+  const Found runtime = look_for(here.cuda_runtime, [&](const DynamicLibrary& library) -> std::string {
+    const auto ask = library.find<int (*)(int*)>("cudaRuntimeGetVersion");
+    return ask && ask(&runtime_version) == 0 ? cuda_version(runtime_version) : "";
+  });
+  say(out, "CUDA runtime", runtime, ", not needed on the CPU");
+  // Within one major version an older driver runs a newer runtime.
+  if (map.cuda > 0 && runtime_version / 1000 > map.cuda / 1000)
+    out.note("too new", fmt::format("the runtime is {}, the driver runs {} at most: a newer driver or an older runtime is wanted", cuda_version(runtime_version), cuda_version(map.cuda)),
+             "sudo apt-get install --only-upgrade nvidia-driver");
   say(out, "NCCL", look_for(here.nccl, [](const DynamicLibrary& library) -> std::string {
         int v = 0;
         const auto ask = library.find<int (*)(int*)>("ncclGetVersion");
@@ -75,15 +132,19 @@ void check_gpus(const Surroundings& here, const GpuMap& map, Findings& out) {
       }), ", not needed on the CPU");
 
   if (!map.missing.empty()) {
-    out.ok("boards", fmt::format("not known: {}", shortened(map.missing, 120)));
+    if (boards > 0 || !driver.name.empty()) out.note("boards", fmt::format("not known: {}", shortened(map.missing, 120)), "nvidia-smi");
     return;
   }
+  check_map(map, out);
   if (map.boards.empty()) {
     out.ok("boards", "NVML knows of none");
     return;
   }
   const std::string visible = here.environment("CUDA_VISIBLE_DEVICES");
   const std::vector<int> usable = visible_boards(map, visible);
+  if (const std::string error = visible_boards_error(map, visible); !error.empty())
+    out.note("visible", fmt::format("CUDA_VISIBLE_DEVICES={}: {}; {} of {} boards are left", shortened(visible, 60), error, usable.size(), map.boards.size()),
+             "unset CUDA_VISIBLE_DEVICES");
   for (size_t i = 0; i < map.boards.size(); ++i) {
     const GpuBoard& b = map.boards[i];
     std::string text = fmt::format("{}, {} ({} used)", b.name.empty() ? "name not told" : b.name, human_bytes(b.memory), human_bytes(b.memory_used));

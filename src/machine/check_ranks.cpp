@@ -80,7 +80,7 @@ void check_shared_memory(const Surroundings& here, Communicator& comm, Findings&
   struct statvfs s{};
   const fs::path folder = here.root / "dev/shm";
   if (::statvfs(folder.c_str(), &s) != 0) {
-    out.note("/dev/shm", "is not there: ranks of one node exchange by the network", "sudo mount -t tmpfs tmpfs /dev/shm");
+    out.note("/dev/shm", "is not there: ranks of one node exchange by the network", "sudo mkdir -p /dev/shm && sudo mount -t tmpfs tmpfs /dev/shm");
     return;
   }
   const double free = double(s.f_bavail) * double(s.f_frsize), total = double(s.f_blocks) * double(s.f_frsize);
@@ -117,7 +117,7 @@ std::vector<std::string> seat_table(const std::vector<Seat>& seats, int most_row
   return rows;
 }
 
-void check_seats(const std::vector<Seat>& seats, const GpuMap& map, int most_rows, Findings& out) {
+void check_seats(const Surroundings& here, const std::vector<Seat>& seats, const GpuMap& map, int most_rows, Findings& out) {
   std::set<std::string> hosts;
   for (const Seat& s : seats) hosts.insert(s.host);
   Finding& table = out.ok("ranks", fmt::format("{} on {} node{}", seats.size(), hosts.size(), hosts.size() == 1 ? "" : "s"));
@@ -138,12 +138,18 @@ void check_seats(const std::vector<Seat>& seats, const GpuMap& map, int most_row
   else out.ok("binding", "each rank may use its share of the node");
   int over = 0;
   for (const Seat& s : seats) over += s.node_rank == 0 && s.present > 0 && s.node_size > s.present;
-  if (over > 0) out.note("oversubscribed", fmt::format("{} node{} more ranks than cores", over, over == 1 ? " has" : "s have"));
+  if (over > 0) {
+    const bool yields = !here.environment("OMPI_MCA_mpi_yield_when_idle").empty();
+    out.note("oversubscribed", fmt::format("{} node{} more ranks than cores{}", over, over == 1 ? " has" : "s have", yields ? "" : ", and ranks that wait keep theirs busy"),
+             yields ? "" : "export OMPI_MCA_mpi_yield_when_idle=1");
+  }
 
   const bool several = seats.size() > 1;
   if (several && !map.boards.empty()) {
     const auto without = std::count_if(seats.begin(), seats.end(), [](const Seat& s) { return s.gpu == "none left"; });
-    if (without > 0) out.note("GPUs", fmt::format("{} ranks have no GPU of their own", without), "mpirun -np GPUS ... (one rank a GPU)");
+    if (without > 0)
+      out.note("GPUs", fmt::format("{} rank{} no GPU of {} own", without, without == 1 ? " has" : "s have", without == 1 ? "its" : "their"),
+               fmt::format("mpirun -np {} tokenwerk ...", std::max<std::ptrdiff_t>(1, std::ssize(seats) - without)));
   }
   for (size_t r = 1; r < seats.size(); ++r)
     if (seats[r].program != seats[0].program) {
@@ -183,7 +189,7 @@ void check_ranks(const Surroundings& here, const GpuMap& map, Communicator& comm
   check_launch(here, comm, out);
   check_shared_memory(here, comm, out);
   const std::vector<Seat> seats = seats_of(here, map, comm);
-  if (comm.transport() != "self") check_seats(seats, map, most_rows, out);
+  if (comm.transport() != "self") check_seats(here, seats, map, most_rows, out);
 }
 
 void check_shared_folder(const Surroundings& here, Communicator& comm, Findings& out) {
@@ -220,11 +226,16 @@ void check_shared_folder(const Surroundings& here, Communicator& comm, Findings&
 
 void check_exchange(Communicator& comm, const Stream& stream, bool full, Findings& out) {
   if (comm.size() == 1) return;
+  constexpr double kLate = 1e-3, kSlow = 100e6;  // seconds, bytes a second
   const std::vector<std::string> hosts = hosts_of_ranks(comm);
   for (const PairSpeed& p : measure_pairs(comm, stream, pairs_to_measure(comm, full), full ? 0.5 : 0.15)) {
     const bool near = hosts[size_t(p.from)] == hosts[size_t(p.to)];
-    out.ok(fmt::format("ranks {}, {}", p.from, p.to), fmt::format("{:.1f} us, {:.2f} GB/s ({})", 1e6 * p.latency, p.bandwidth / 1e9,
-                                                                   near ? "one node" : hosts[size_t(p.from)] + " to " + hosts[size_t(p.to)]))
+    const std::string name = fmt::format("ranks {}, {}", p.from, p.to);
+    std::string text = fmt::format("{:.1f} us, {:.2f} GB/s ({})", 1e6 * p.latency, p.bandwidth / 1e9, near ? "one node" : hosts[size_t(p.from)] + " to " + hosts[size_t(p.to)]);
+    const bool slow = p.bandwidth < kSlow;
+    if (slow) text += fmt::format(": slow, gradients of 100 M parameters take {}", human_seconds(4e8 / p.bandwidth));
+    else if (p.latency > kLate) text += ": late, other programs may hold the cores";
+    (slow || p.latency > kLate ? out.note(name, text) : out.ok(name, text))
         .values = {{"latency_seconds", p.latency}, {"bytes_per_second", p.bandwidth}};
   }
   for (const AllReduceSpeed& s : measure_all_reduce(comm, stream, full, full ? 0.5 : 0.15))

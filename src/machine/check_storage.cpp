@@ -16,13 +16,13 @@ namespace {
 
 constexpr double kNeeded = double(64 << 20), kComfortable = 10.0 * double(1 << 30);
 
-// What stands in the way of a new file there; "" where nothing does.
-std::string why_not_writable(const fs::path& folder) {
+// What stands in the way of a new file there, as errno; 0 where nothing does.
+int why_not_writable(const fs::path& folder) {
   std::string name = (folder / ".tokenwerk-doctor-XXXXXX").string();
   const FileDescriptor fd(::mkstemp(name.data()));
-  if (!fd) return std::error_code(errno, std::generic_category()).message();
+  if (!fd) return errno;
   ::unlink(name.c_str());
-  return "";
+  return 0;
 }
 
 void check_speed(const fs::path& folder, const FileSystem& system, int64_t bytes, Findings& out) {
@@ -53,11 +53,14 @@ void check_storage(const Surroundings& here, int64_t test_bytes, Findings& out) 
     out.problem(ExitCode::cannot_create, "folder", wanted.string() + " is a file, not a folder", "tokenwerk train --out another/folder ...");
     return;
   }
-  const std::string blocked = why_not_writable(folder);
+  const int blocked = why_not_writable(folder);
   const std::string text = wanted == folder ? folder.string() : fmt::format("{} (will be made in {})", wanted.string(), folder.string());
-  if (!blocked.empty()) {
-    out.problem(ExitCode::cannot_create, "folder", fmt::format("{}: no file can be made in {}: {}", wanted.string(), folder.string(), blocked),
-                "sudo chown $USER " + shell_word(folder.string()));
+  if (blocked != 0) {
+    // Whose folder it is, and whether it may become another's, is not known: another one is the safe way.
+    const bool full = blocked == ENOSPC || blocked == EDQUOT;
+    out.problem(full ? ExitCode::io : ExitCode::cannot_create, "folder",
+                fmt::format("{}: no file can be made in {}: {}", wanted.string(), folder.string(), std::error_code(blocked, std::generic_category()).message()),
+                full ? "du -xh " + shell_word(folder.string()) + " | sort -h | tail" : std::string("tokenwerk train --out $HOME/runs/first ..."));
     return;
   }
   out.ok("folder", text).values = {{"folder", wanted.string()}};
@@ -65,6 +68,8 @@ void check_storage(const Surroundings& here, int64_t test_bytes, Findings& out) 
   const FileSystem system = file_system_of(folder, here.root);
   const std::string kind = fmt::format("{}{}{}", system.kind, system.mount_point.empty() ? "" : " on " + system.mount_point, system.shared ? ", shared by machines" : "");
   if (system.in_memory) out.note("filesystem", kind + ": in memory, a run there is gone when the machine stops", "tokenwerk train --out /on/a/disk ...");
+  else if (system.kind == "overlay" && system.mount_point == "/")
+    out.note("filesystem", kind + ": of a container, a run there is gone with it", "docker run --volume /on/a/disk:/runs ...");
   else out.ok("filesystem", kind);
   const std::string space = fmt::format("{} of {} free", human_bytes(system.free), human_bytes(system.total));
   Finding& line = system.free < kNeeded ? out.problem(ExitCode::io, "space", space + ": no checkpoint fits", "du -xh " + shell_word(folder.string()) + " | sort -h | tail")

@@ -101,12 +101,17 @@ void check_slurm(const Surroundings& here, Findings& out) {
   }
   // srun starts ranks that find each other only by this plugin.
   std::string plugin;
-  for (const char* folder : {"usr/lib/x86_64-linux-gnu/slurm-wlm", "usr/lib/aarch64-linux-gnu/slurm-wlm", "usr/lib64/slurm", "usr/lib/slurm", "usr/local/lib/slurm",
+  constexpr std::string_view kDebian = "slurm-wlm";
+  bool debian = false;
+  for (const std::string folder : {"usr/lib/x86_64-linux-gnu/slurm-wlm", "usr/lib/aarch64-linux-gnu/slurm-wlm", "usr/lib64/slurm", "usr/lib/slurm", "usr/local/lib/slurm",
                              "opt/slurm/lib/slurm", "opt/slurm/lib64/slurm"})
-    for (const std::string& name : kernel_names(here.root / folder))
+    for (const std::string& name : kernel_names(here.root / folder)) {
+      debian = debian || folder.ends_with(kDebian);
       if (plugin.empty() && name.starts_with("mpi_pmix") && name.ends_with(".so")) plugin = (fs::path("/") / folder / name).string();
+    }
   if (!plugin.empty()) out.ok("PMIx", plugin);
-  else out.note("PMIx", "srun's plugin was not found: ranks started by srun may not find each other", "srun --mpi=list");
+  else out.note("PMIx", "srun's plugin was not found: ranks started by srun may not find each other",
+                debian ? "sudo apt-get install slurm-wlm-basic-plugins" : "srun --mpi=list");
 }
 
 void check_tools(const Surroundings& here, Findings& out) {
@@ -114,7 +119,7 @@ void check_tools(const Surroundings& here, Findings& out) {
   struct Tool {
     const char *name, *use, *package;
   };
-  for (const Tool& tool : {Tool{"pdftotext", "PDF documents", "poppler-utils"}, Tool{"ffmpeg", "video", "ffmpeg"}}) {
+  for (const Tool& tool : {Tool{"pdftotext", "PDF documents", "poppler-utils"}}) {
     const fs::path found = find_program(here, tool.name);
     if (found.empty()) out.note(tool.name, fmt::format("not installed: wanted for {} alone", tool.use), fmt::format("sudo apt-get install {}", tool.package));
     else out.ok(tool.name, found.string());

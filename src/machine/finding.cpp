@@ -23,11 +23,22 @@ std::string padded(std::string text, int width) {
   return missing > 0 ? text + std::string(size_t(missing), ' ') : text;
 }
 
-// Lines of at most `width` columns, broken at blanks; a word that is longer stays whole. `end` closes all but the last.
+// Of files and other programs: they may hold anything. A terminal must get no codes of theirs.
+std::string printable(const std::string& text) {
+  std::string clean = repaired_utf8(text);
+  std::replace_if(clean.begin(), clean.end(), [](unsigned char c) { return c < ' ' || c == 0x7F; }, ' ');
+  return clean;
+}
+
+// Lines of at most `width` columns, broken at blanks; a word that is longer stays whole, and so does what stands in
+// single quotes of a command. `end` closes all but the last.
 std::vector<std::string> wrapped(const std::string& text, int width, const std::string& end = "") {
+  const bool command = !end.empty();
   std::vector<std::string> lines(1);
   for (size_t at = 0; at < text.size();) {
-    const size_t next = std::min(text.find(' ', at), text.size());
+    size_t next = at;
+    for (bool quoted = false; next < text.size() && (quoted || text[next] != ' '); ++next)
+      if (command && text[next] == '\'') quoted = !quoted;
     const std::string word = text.substr(at, next - at);
     at = next + 1;
     if (!lines.back().empty() && columns(lines.back()) + 1 + columns(word) > width - columns(end)) {
@@ -67,6 +78,12 @@ Finding& Findings::problem(ExitCode code, std::string name, std::string text, st
   return f;
 }
 
+void Findings::without_sudo() {
+  constexpr std::string_view kSudo = "sudo ";
+  for (Finding& f : all_)
+    for (size_t at = 0; (at = f.remedy.find(kSudo, at)) != f.remedy.npos;) f.remedy.erase(at, kSudo.size());
+}
+
 int Findings::count(Verdict verdict) const noexcept {
   return int(std::count_if(all_.begin(), all_.end(), [&](const Finding& f) { return f.verdict == verdict; }));
 }
@@ -84,18 +101,15 @@ std::string format_findings(const Findings& findings, const FindingStyle& style)
     section = f.section;
     const std::string indent(size_t(kTextColumn), ' ');
     bool first = true;
-    // What came from files and other programs may hold anything.
-    std::string text = repaired_utf8(f.text);
-    std::replace_if(text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; }, ' ');
-    for (const std::string& line : wrapped(text, style.width - kTextColumn)) {
-      out += first ? std::string(kIndent, ' ') + mark_of(f.verdict, style) + " " + padded(f.name, kNameWidth) : indent;
+    for (const std::string& line : wrapped(printable(f.text), style.width - kTextColumn)) {
+      out += first ? std::string(kIndent, ' ') + mark_of(f.verdict, style) + " " + padded(printable(f.name), kNameWidth) : indent;
       out += line + "\n";
       first = false;
     }
-    for (const std::string& line : f.table) out += std::string(kIndent + 2, ' ') + repaired_utf8(line) + "\n";
+    for (const std::string& line : f.table) out += std::string(kIndent + 2, ' ') + printable(line) + "\n";
     if (f.remedy.empty()) continue;
     first = true;
-    for (const std::string& line : wrapped(f.remedy, style.width - kTextColumn - 2, " \\")) {
+    for (const std::string& line : wrapped(printable(f.remedy), style.width - kTextColumn - 2, " \\")) {
       out += indent + (first ? "$ " : "  ") + line + "\n";
       first = false;
     }

@@ -32,6 +32,7 @@ class Findings {
   Finding& note(std::string name, std::string text, std::string remedy = "");
   Finding& problem(ExitCode code, std::string name, std::string text, std::string remedy = "");
   void add(Finding finding) { all_.push_back(std::move(finding)); }
+  void without_sudo();  // in remedies: root needs none, and a bare Debian has none
 
   const std::vector<Finding>& all() const noexcept { return all_; }
   int count(Verdict verdict) const noexcept;

@@ -1,12 +1,14 @@
 #include "src/machine/gpu_map.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <optional>
 
 #include "src/core/dynamic_library.h"
-#include "src/core/log.h"
+#include "src/core/format.h"
 #include "src/machine/kernel_files.h"
 
 namespace tw {
@@ -34,7 +36,7 @@ class Nvml {
     library.load("nvmlShutdown", shutdown_);
     library.load("nvmlErrorString", error_string_);
     const int code = init();
-    TW_CHECK(code == 0, no_input, "NVML does not start: {}", error_string_(code));
+    TW_CHECK(code == 0, no_input, "NVML does not start: {}", text_of_error(code));
   }
   ~Nvml() { shutdown_(); }
   Nvml(const Nvml&) = delete;
@@ -45,6 +47,10 @@ class Nvml {
   bool call(const char* name, int (*)(Wanted...), Given... given) const {
     const auto function = library.find<int (*)(Wanted...)>(name);
     return function && function(given...) == 0;
+  }
+  std::string text_of_error(int code) const {
+    const char* text = error_string_(code);
+    return text ? text : fmt::format("error {}", code);
   }
   DynamicLibrary library;
 
@@ -143,7 +149,11 @@ GpuMap read_gpu_map(const std::vector<std::string>& libraries, const std::string
   std::vector<Device> devices;
   for (unsigned i = 0; i < std::min(count, kMostBoards); ++i) {
     Device device = nullptr;
-    if (!nvml->call("nvmlDeviceGetHandleByIndex_v2", with<unsigned, Device*>(), i, &device)) continue;
+    const auto handle = nvml->library.find<int (*)(unsigned, Device*)>("nvmlDeviceGetHandleByIndex_v2");
+    if (const int code = handle ? handle(i, &device) : -1; code != 0) {
+      map.lost.push_back(fmt::format("GPU {}: {}", i, handle ? nvml->text_of_error(code) : "this NVML is too old"));
+      continue;
+    }
     devices.push_back(device);
     map.boards.push_back(read_board(*nvml, device, int(i), root));
   }
@@ -161,29 +171,75 @@ GpuMap read_gpu_map(const std::vector<std::string>& libraries, const std::string
   return map;
 }
 
+namespace {
+
+std::vector<std::string_view> words_between_commas(std::string_view text) {
+  std::vector<std::string_view> words;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find(',', at), text.size());
+    std::string_view word = text.substr(at, end - at);
+    while (word.starts_with(' ')) word.remove_prefix(1);
+    words.push_back(word);
+    at = end + 1;
+  }
+  return words;
+}
+
+bool part_of_board(std::string_view word) { return word.starts_with("MIG-"); }
+
+// -1 where the word names none, or several. A number may be followed by anything, as CUDA reads it.
+int board_named(const GpuMap& map, std::string_view word) {
+  int found = -1;
+  if (word.starts_with("GPU-")) {
+    for (size_t i = 0; i < map.boards.size(); ++i) {
+      if (!map.boards[i].uuid.starts_with(word)) continue;
+      if (found >= 0) return -1;
+      found = int(i);
+    }
+    return found;
+  }
+  const auto error = std::from_chars(word.data(), word.data() + word.size(), found).ec;
+  return error == std::errc() && found >= 0 && found < int(map.boards.size()) ? found : -1;
+}
+
+}  // namespace
+
 std::vector<int> visible_boards(const GpuMap& map, const std::string& cuda_visible_devices) {
   std::vector<int> boards;
+  const auto add_all = [&](auto&& wanted) {
+    for (size_t i = 0; i < map.boards.size(); ++i)
+      if (wanted(map.boards[i])) boards.push_back(int(i));
+  };
   if (cuda_visible_devices.empty()) {
-    for (size_t i = 0; i < map.boards.size(); ++i) boards.push_back(int(i));
+    add_all([](const GpuBoard&) { return true; });
     return boards;
   }
-  // CUDA stops at the first it does not know.
-  for (size_t at = 0; at <= cuda_visible_devices.size();) {
-    const size_t end = std::min(cuda_visible_devices.find(',', at), cuda_visible_devices.size());
-    const std::string_view word = std::string_view(cuda_visible_devices).substr(at, end - at);
-    at = end + 1;
-    int found = -1;
-    if (word.starts_with("GPU-")) {
-      for (size_t i = 0; i < map.boards.size(); ++i)
-        if (map.boards[i].uuid.starts_with(word)) found = int(i);
-    } else if (!word.empty()) {
-      const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), found);
-      if (error != std::errc() || stop != word.data() + word.size() || found < 0 || found >= int(map.boards.size())) found = -1;
+  // CUDA stops at the first it does not know, and takes none where one is named twice.
+  for (const std::string_view word : words_between_commas(cuda_visible_devices)) {
+    if (part_of_board(word)) {
+      boards.clear();
+      add_all([](const GpuBoard& b) { return b.mig; });
+      break;
     }
+    const int found = board_named(map, word);
     if (found < 0) break;
+    if (std::find(boards.begin(), boards.end(), found) != boards.end()) return {};
     boards.push_back(found);
   }
   return boards;
+}
+
+std::string visible_boards_error(const GpuMap& map, const std::string& cuda_visible_devices) {
+  if (cuda_visible_devices.empty()) return "";
+  std::vector<int> seen;
+  for (const std::string_view word : words_between_commas(cuda_visible_devices)) {
+    if (part_of_board(word) || word == "-1" || word == "NoDevFiles") return "";
+    const int found = board_named(map, word);
+    if (found < 0) return fmt::format("\"{}\" is no board here, and CUDA stops there", shortened(std::string(word), 40));
+    if (std::find(seen.begin(), seen.end(), found) != seen.end()) return fmt::format("\"{}\" is named twice, and CUDA then takes none", word);
+    seen.push_back(found);
+  }
+  return "";
 }
 
 }  // namespace tw

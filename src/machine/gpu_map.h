@@ -22,13 +22,18 @@ struct GpuMap {
   std::string driver;     // "580.65.06"
   int cuda = 0;           // newest CUDA the driver runs: 13000
   std::vector<GpuBoard> boards;
+  std::vector<std::string> lost;  // boards that NVML counts but that do not answer: "GPU 1: GPU is lost"
   // How two boards reach each other, as nvidia-smi names it: NV4 (four NVLinks), PIX, PXB, PHB, NODE, SYS; "?" unknown.
   std::vector<std::vector<std::string>> path;  // (boards, boards), "X" on the diagonal
 };
 
 // libraries: tried in order. root: as in kernel_files.h, for NUMA nodes that NVML does not tell.
 GpuMap read_gpu_map(const std::vector<std::string>& libraries, const std::string& root = "/");
-// Boards that CUDA_VISIBLE_DEVICES leaves, in its order; all where it is empty.
+// Boards that CUDA_VISIBLE_DEVICES leaves, in its order; all where it is empty. Of parts of boards (MIG) NVML's list
+// does not say whose they are: all boards that are divided.
 std::vector<int> visible_boards(const GpuMap& map, const std::string& cuda_visible_devices);
+// What is wrong with its words: one that names no board, or one twice; empty where nothing is. "-1" and "NoDevFiles"
+// are ways to name none.
+std::string visible_boards_error(const GpuMap& map, const std::string& cuda_visible_devices);
 
 }  // namespace tw

@@ -154,6 +154,11 @@ GroupLimits group_limits(const fs::path& root) {
     if (quota && period && *period > 0) keep_least(limits.cores, *quota / *period);
     take_memory(kernel_number(group / "memory.max"), kernel_number(group / "memory.current"), kernel_text(group / "memory.stat"));
   });
+  const auto take_cpus = [&](const fs::path& file) {
+    if (limits.cpus.empty()) limits.cpus = parse_cpu_list(kernel_text(file));
+  };
+  for_groups(root, "", [&](const fs::path& group) { take_cpus(group / "cpuset.cpus.effective"); });
+  for_groups(root, "cpuset", [&](const fs::path& group) { take_cpus(group / "cpuset.effective_cpus"); });
   for_groups(root, "cpu", [&](const fs::path& group) {
     const auto quota = kernel_number(group / "cpu.cfs_quota_us"), period = kernel_number(group / "cpu.cfs_period_us");
     if (quota && *quota > 0 && period && *period > 0) keep_least(limits.cores, *quota / *period);

@@ -24,6 +24,7 @@ struct GroupLimits {
   std::optional<double> cores;         // CPU time a second
   std::optional<double> memory;        // bytes
   std::optional<double> memory_left;   // bytes, file cache counted as free
+  std::vector<int> cpus;               // that the group may run on; empty = not told
 };
 GroupLimits group_limits(const std::filesystem::path& root = "/");
 
