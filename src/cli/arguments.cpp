@@ -6,6 +6,7 @@
 
 #include "src/config/schema.h"
 #include "src/core/error.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 
 namespace tw {
@@ -131,7 +132,7 @@ bool Arguments::parse(const std::vector<std::string>& words) {
   try {
     parser_->app.parse(own);
   } catch (const CLI::CallForHelp&) {
-    std::fputs(parser_->app.help().c_str(), stdout);
+    print(parser_->app.help());
     return false;
   } catch (const CLI::ExtrasError& e) {
     for (const std::string& word : parser_->app.remaining()) {

@@ -5,6 +5,7 @@
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/machine/surroundings.h"
 #include "src/roof/tables.h"
@@ -103,7 +104,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     if (leader && !json) {
       const std::string text = roof_table(*roof, team.size(), world.size()) + exchange_table(exchange, world.size()) +
                                disk_line(disk, system, folder.string()) + "\n";
-      std::fputs(text.c_str(), stdout);
+      print(text);
       std::fflush(stdout);
     }
   }
@@ -112,7 +113,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                                                                .on_step = [](int) { stop_if_asked(); }});
   if (!leader) return ExitCode::ok;
   if (json) result["step"] = to_json(step, roof_wanted);
-  std::puts(json ? result.dump().c_str() : step_table(step, roof_wanted).c_str());
+  print((json ? result.dump() : step_table(step, roof_wanted)) + "\n");
   return ExitCode::ok;
 }
 

@@ -1,10 +1,10 @@
 // Completion scripts for bash, zsh and fish, made from what the commands themselves take.
-#include <cstdio>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/command_info.h"
 #include "src/config/schema.h"
+#include "src/core/file.h"
 
 namespace tw {
 namespace {
@@ -171,7 +171,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::string shell;
   arguments.choice("SHELL", shell, {"bash", "zsh", "fish"}, "bash, zsh or fish");
   if (!arguments.parse(words)) return ExitCode::ok;
-  if (world.rank() == 0) std::fputs((shell == "bash" ? bash() : shell == "zsh" ? zsh() : fish()).c_str(), stdout);
+  if (world.rank() == 0) print(shell == "bash" ? bash() : shell == "zsh" ? zsh() : fish());
   return ExitCode::ok;
 }
 

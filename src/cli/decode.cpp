@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "src/cli/arguments.h"
@@ -81,7 +80,7 @@ class Decoding {
   }
   void write(bool all) {
     if (!all && out_.size() < kBlock) return;
-    TW_CHECK(std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size(), io, "standard output: {}", std::strerror(errno));
+    print(out_);
     out_.clear();
   }
 

@@ -1,12 +1,12 @@
 #include <unistd.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/core/utf8.h"
 #include "src/machine/checks.h"
@@ -87,7 +87,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (json) {
     nlohmann::json result = {{"ok", problems == 0}, {"exit_code", int(code)}, {"notes", notes}, {"problems", problems}, {"ranks", world.size()}, {"nodes", nodes}};
     result["findings"] = nlohmann::json::parse(to_json(all));
-    std::puts(result.dump().c_str());
+    print(result.dump() + "\n");
     return code;
   }
   FindingStyle style{.colour = wants_colour(STDOUT_FILENO)};
@@ -96,7 +96,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::string text = format_findings(all, style) + "\n";
   if (problems == 0) text += notes == 0 ? "Nothing is missing.\n" : fmt::format("Nothing prevents a run. {} note{}, marked with \"!\".\n", notes, notes == 1 ? "" : "s");
   else text += fmt::format("{} problem{} a run (exit code {}), marked with \"{}\"; {} notes.\n", problems, problems == 1 ? " prevents" : "s prevent", int(code), style.utf8 ? "✗" : "X", notes);
-  std::fputs(text.c_str(), stdout);
+  print(text);
   return code;
 }
 

@@ -61,7 +61,7 @@ class IdsOut {
       write_exactly(fd_.get(), bytes.data(), bytes.size(), at_, path_);
       at_ += int64_t(bytes.size());
     } else {
-      TW_CHECK(std::fwrite(bytes.data(), 1, bytes.size(), stdout) == bytes.size(), io, "standard output: {}", std::strerror(errno));
+      print(bytes);
     }
   }
 
@@ -234,7 +234,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   const Totals& t = encoding.totals();
   if (json) {
     const nlohmann::json result = {{"tokenizer_hash", tokenizer->hash()}, {"rows", t.rows}, {"bytes", t.bytes}, {"tokens", t.tokens}, {"seconds", seconds}};
-    std::puts(result.dump().c_str());
+    print(result.dump() + "\n");
   } else if (count) {
     std::printf("%lld\n", static_cast<long long>(t.tokens));
   }

@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
@@ -39,7 +38,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                                    {"dtype", name_of(type)},
                                    {"folder", out},
                                    {"tokenizer_hash", m.tokenizer ? m.tokenizer->hash() : ""}};
-    std::puts(result.dump().c_str());
+    print(result.dump() + "\n");
   }
   log_info("{} written to {}{}", m.origin, out, m.tokenizer ? "" : "; no tokenizer lies beside the model");
   return ExitCode::ok;

@@ -77,7 +77,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (!job.leader()) return ExitCode::ok;
   log_info("\nfactory done in {}", human_seconds(now_seconds() - start));
   if (json && std::filesystem::exists(job.run.evaluation()))
-    std::puts(read_file(job.run.evaluation()).c_str());
+    print(read_file(job.run.evaluation()) + "\n");
   else if (!json)
     std::printf("A sample:\n%s\n\n%s\n", first_sample(job.run.samples()).c_str(), summary_table(job.run.path()).c_str());
   return ExitCode::ok;

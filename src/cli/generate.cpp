@@ -225,28 +225,28 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     for (int64_t s = 0; s < samples_each; ++s) {
       const bool several = samples.size() * size_t(samples_each) > 1;
       if (stream_text && several) std::printf("--- %zu\n", done.size() + 1);
-      if (stream_text) std::fwrite(samples[p].prompt.data(), 1, samples[p].prompt.size(), stdout), std::fflush(stdout);
+      if (stream_text) print(samples[p].prompt), flush_output();
       Sample sample = samples[p];
       sample.generation = generator.run(sample.ids, options, int64_t(done.size()), [&](int32_t id) {
         stop_if_asked();
         if (!stream_text) return;
         const std::string_view bytes = m.text().token_bytes(id);
-        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
-        std::fflush(stdout);
+        print(bytes);
+        flush_output();
       });
-      if (stream_text) std::puts("");
+      if (stream_text) print("\n");
       if (print_ids) {
         std::string row;
         for (const int32_t id : sample.generation.ids) row += fmt::format("{} ", id);
         if (!row.empty()) row.pop_back();
-        std::puts(row.c_str());
+        print(row + "\n");
       }
       tokens += int64_t(sample.generation.ids.size());
       seconds += sample.generation.token_seconds;
       done.push_back(std::move(sample));
     }
-  if (json) std::puts(samples_json(m, config, done).dump(2).c_str());
-  TW_CHECK(std::fflush(stdout) == 0, io, "standard output cannot be written");
+  if (json) print(samples_json(m, config, done).dump(2) + "\n");
+  flush_output();
   log_info("{} tokens, {:.1f} a second", tokens, seconds > 0 ? double(tokens) / seconds : 0.0);
   return ExitCode::ok;
 }

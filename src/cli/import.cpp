@@ -1,4 +1,3 @@
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
@@ -54,7 +53,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                                    {"model", nlohmann::json::parse(info.model_json)},
                                    {"checkpoint", folder.string()},
                                    {"tokenizer_hash", info.tokenizer_hash}};
-    std::puts(result.dump().c_str());
+    print(result.dump() + "\n");
   }
   job.run.finish(ExitCode::ok, "");
   return ExitCode::ok;

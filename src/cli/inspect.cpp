@@ -8,6 +8,7 @@
 #include "src/cli/command.h"
 #include "src/cli/provenance.h"
 #include "src/codec/text/tokenizer.h"
+#include "src/core/file.h"
 #include "src/core/format.h"
 #include "src/data/token_file.h"
 #include "src/interop/hf.h"
@@ -153,9 +154,9 @@ ExitCode show(const char* command, const char* purpose, const char* examples, bo
   if (!source.empty()) find_source(source, {paths.begin(), paths.end()}, int(raw_bits), f.text, f.json);
   else if (token >= 0) show_token(path, split, token, tokenizer_file, int(raw_bits), f.text, f.json);
   else f = look(path, int(raw_bits), read_data);
-  std::puts(json ? f.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str() : f.text.c_str());
+  print((json ? f.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : f.text) + "\n");
   TW_CHECK(f.ok, data, "{} is damaged, see above", path);
-  if (read_data && !json) std::puts("whole: every byte was read and agrees with its sums");
+  if (read_data && !json) print("whole: every byte was read and agrees with its sums\n");
   return ExitCode::ok;
 }
 

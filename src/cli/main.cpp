@@ -1,8 +1,7 @@
 // tokenwerk COMMAND [words]: finds the command, brings up MPI where the program was started by it, and turns errors
 // into a sentence and an exit code.
-#include <cerrno>
+#include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <new>
@@ -14,6 +13,7 @@
 #include "comm/self.h"
 #include "src/cli/command.h"
 #include "src/cli/run_folder.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
 
@@ -28,11 +28,6 @@ void print_overview(std::FILE* to) {
   text += "\nExample:\n  tokenwerk factory ~/documents --out runs/first\n\n"
           "tokenwerk COMMAND --help says more; tokenwerk man | man -l - is the manual.\n";
   std::fputs(text.c_str(), to);
-}
-
-// A full disk behind a redirection shows only here.
-void end_output() {
-  TW_CHECK(std::fflush(stdout) == 0 && !std::ferror(stdout), io, "standard output: {}", std::strerror(errno));
 }
 
 struct Failure {
@@ -75,12 +70,12 @@ int run(int argc, char** argv) {
   try {
     if (name == "--help" || name == "-h" || name == "help") {
       print_overview(stdout);
-      end_output();
+      flush_output();  // a full disk behind a redirection shows only here
       return 0;
     }
     if (name == "--version") {
       std::puts("tokenwerk " TW_VERSION);
-      end_output();
+      flush_output();
       return 0;
     }
     const Command* command = find_command(name);
@@ -99,9 +94,12 @@ int run(int argc, char** argv) {
     set_log_rank(world->rank());
     catch_stop_signals();
     const ExitCode code = command->run({words.begin() + 1, words.end()}, *world);
-    end_output();
+    flush_output();
     world.reset();
     return int(code);
+  } catch (const ClosedOutput&) {
+    if (world->size() > 1) world->abort(int(ExitCode::io));
+    return 128 + SIGPIPE;  // as a shell says it of a program that the signal ended
   } catch (...) {
     return fail(current_failure(), *world);
   }

@@ -1,10 +1,10 @@
 // The manual pages, made from what the commands and settings say of themselves (man-pages(7), groff_man(7)).
-#include <cstdio>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/command_info.h"
 #include "src/config/schema.h"
+#include "src/core/file.h"
 #include "src/meter/status.h"
 
 namespace tw {
@@ -136,7 +136,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::string page;
   arguments.choice("PAGE", page, {"settings", "run"}, "settings: all of them; run: several ranks", false);
   if (!arguments.parse(words)) return ExitCode::ok;
-  if (world.rank() == 0) std::fputs((page.empty() ? program_page() : page == "run" ? run_page() : settings_page()).c_str(), stdout);
+  if (world.rank() == 0) print(page.empty() ? program_page() : page == "run" ? run_page() : settings_page());
   return ExitCode::ok;
 }
 

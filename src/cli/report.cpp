@@ -41,12 +41,12 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (runs.size() == 1 && is_sweep(runs[0])) {
     const Sweep sweep = open_sweep(runs[0]);
     if (!json) write_sweep_page(sweep, out);
-    std::fputs((json ? sweep_json(sweep, "") : sweep_table(sweep)).c_str(), stdout);
+    print(json ? sweep_json(sweep, "") : sweep_table(sweep));
   } else if (json) {
-    std::puts(comparison_json(runs).c_str());
+    print(comparison_json(runs) + "\n");
   } else if (runs.size() == 1) {
     write_report(runs[0], out);
-    std::puts(summary_table(runs[0], out).c_str());
+    print(summary_table(runs[0], out) + "\n");
   } else {
     if (out.empty()) out = "compare.html";
     write_file_atomically(out, comparison_html(runs));

@@ -101,10 +101,10 @@ void show(const Sweep& sweep, const Given& given) {
   write_sweep_json(sweep, given.command);
   write_sweep_page(sweep);
   if (given.json) {
-    std::fputs(sweep_json(sweep, given.command).c_str(), stdout);
+    print(sweep_json(sweep, given.command));
     return;
   }
-  std::fputs(sweep_table(sweep).c_str(), stdout);
+  print(sweep_table(sweep));
   const std::vector<int> ranking = sweep.ranking();
   if (!ranking.empty()) {
     std::string command = "tokenwerk";

@@ -4,6 +4,7 @@
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
+#include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/interop/model_source.h"
 
@@ -72,7 +73,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                                    {"checkpoint", outcome.checkpoint.string()},
                                    {"exit_code", int(outcome.code)},
                                    {"reason", outcome.reason}};
-    std::puts(result.dump().c_str());
+    print(result.dump() + "\n");
   }
   job.run.finish(outcome.code, outcome.reason);
   if (outcome.code == ExitCode::budget && outcome.enough.any() && job.leader())

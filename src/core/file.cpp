@@ -34,6 +34,27 @@ FileDescriptor open_to_write(const fs::path& path) {
   return fd;
 }
 
+FileDescriptor open_to_update(const fs::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  TW_CHECK(fd, cannot_create, "cannot write to {}: {}", path.string(), std::strerror(errno));
+  return fd;
+}
+
+namespace {
+[[noreturn]] void output_failed() {
+  if (errno == EPIPE) throw ClosedOutput(ExitCode::io, "standard output: nobody reads it");
+  TW_FAIL(io, "standard output: {}", std::strerror(errno));
+}
+}  // namespace
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) output_failed();
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) output_failed();
+}
+
 void read_exactly(int fd, void* data, size_t bytes, int64_t offset, const fs::path& path) {
   char* p = static_cast<char*>(data);
   while (bytes) {

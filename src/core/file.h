@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "src/core/error.h"
 #include "src/core/handle.h"
 
 namespace tw {
@@ -21,10 +22,19 @@ using FileDescriptor = Handle<FileDescriptorTraits>;
 FileDescriptor open_to_read(const std::filesystem::path& path);
 // Creates or truncates. Error(cannot_create).
 FileDescriptor open_to_write(const std::filesystem::path& path);
+FileDescriptor open_to_update(const std::filesystem::path& path);  // a file that is there
 // All bytes or Error(io) naming `path`; short reads past the end are Error(data).
 void read_exactly(int fd, void* data, size_t bytes, int64_t offset, const std::filesystem::path& path);
 void write_exactly(int fd, const void* data, size_t bytes, int64_t offset, const std::filesystem::path& path);
 int64_t file_size(const std::filesystem::path& path);  // Error(no_input)
+
+// A result for standard output. ClosedOutput where nobody reads it any more, Error(io).
+void print(std::string_view text);
+void flush_output();
+// Not told to anybody: `tokenwerk man | head`.
+struct ClosedOutput final : Error {
+  using Error::Error;
+};
 
 // Whole file. Error(no_input) where it cannot be read, Error(data) where it is larger than `limit`.
 std::string read_file(const std::filesystem::path& path, size_t limit = size_t(1) << 30);

@@ -32,8 +32,8 @@ const std::map<std::string, std::vector<std::string>> kBelow = {
     {"src/roof", {"src/train", "src/machine"}},
     {"src/generate", {"src/data", "src/checkpoint"}},
     {"src/interop", {"src/data", "src/checkpoint"}},
-    {"src/plan", {"src/data", "src/checkpoint"}},
-    {"src/cli", {"src/train", "src/roof", "src/generate", "src/interop", "src/plan"}},
+    {"src/sweep", {"src/config", "src/meter"}},
+    {"src/cli", {"src/train", "src/roof", "src/generate", "src/interop", "src/sweep"}},
 };
 // Libraries that one part hides from all others.
 const std::map<std::string, std::set<std::string>> kOwners = {
