@@ -32,6 +32,12 @@ std::vector<std::shared_ptr<const TokenFile>> without_names(const Files& files) 
 // The language the inventory of a run gives for a path, "" where there is none.
 std::function<std::string(const std::string&)> languages_of(const RunFolder& run) {
   auto known = std::make_shared<std::map<std::string, std::string>>();
+  try {
+    if (fs::exists(run.inventory()))
+      for (const ScannedFile& f : read_inventory(run.inventory()).files) known->emplace(f.path, f.language);
+  } catch (const Error& e) {
+    log_warning("languages are not known: {}", e.what());
+  }
   return [known](const std::string& path) {
     const auto it = known->find(path);
     return it == known->end() ? std::string() : it->second;
@@ -192,7 +198,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     Job job(std::move(config), "eval", words, world);
     job.show_progress = job.show_progress && !json;
     evaluate_step(job);
-    if (json && job.leader() && fs::exists(job.run.evaluation())) std::puts(read_file(job.run.evaluation()).c_str());
+    if (json && job.leader() && fs::exists(job.run.evaluation())) print(read_file(job.run.evaluation()) + "\n");
     job.run.finish(ExitCode::ok, "");
     return ExitCode::ok;
   }
@@ -212,9 +218,9 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (json) {
     nlohmann::json out = {{"model", m.origin}, {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));
-    std::puts(out.dump(2).c_str());
+    print(out.dump(2) + "\n");
   } else {
-    std::puts(evaluation_table(splits).c_str());
+    print(evaluation_table(splits) + "\n");
   }
   return ExitCode::ok;
 }

@@ -60,7 +60,8 @@ std::string command_line(const std::string& command, const std::vector<std::stri
 std::string command_line_with(const std::string& command, const std::vector<std::string>& words, const Budget& budget);
 
 // Each goes on where an earlier call stopped.
-void scan_step(Job& job);
+constexpr size_t kShown = 10;  // files of a kind in the table of a scan
+void scan_step(Job& job, size_t shown = kShown);
 void tokenize_step(Job& job);
 TrainingOutcome train_step(Job& job);
 void evaluate_step(Job& job);

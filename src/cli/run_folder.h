@@ -23,6 +23,7 @@ class RunFolder {
   const std::filesystem::path& path() const noexcept { return path_; }
   std::filesystem::path config() const { return path_ / "config.toml"; }
   std::filesystem::path inventory() const { return path_ / "inventory.json"; }
+  std::filesystem::path scan_cache() const { return path_ / "scan.cache"; }
   std::filesystem::path tokenizer() const { return path_ / "tokenizer.json"; }
   std::filesystem::path tokens(Split split) const { return path_ / "tokens" / (std::string(name_of(split)) + ".h5"); }
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }

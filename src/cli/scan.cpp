@@ -1,31 +1,28 @@
 #include <cstdio>
+#include <limits>
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
+#include "src/data/scan_cache.h"
 #include "src/meter/progress.h"
 
 namespace tw {
 
-void scan_step(Job& job) {
+void scan_step(Job& job, size_t shown) {
   job.on_rank_0("scan", [&] {
     const std::string folder = job.config.get<std::string>("data.folder");
     TW_CHECK(!folder.empty(), config, "no folder of documents was given: tokenwerk scan DIR --out RUN");
-    std::optional<Inventory> previous;
-    if (std::filesystem::exists(job.run.inventory())) {
-      try {
-        previous = read_inventory(job.run.inventory());
-      } catch (const Error& e) {
-        log_warning("{}; the folder is read anew", e.what());
-      }
-    }
+    std::error_code error;
+    ScanCache cache(job.run.scan_cache(), std::filesystem::canonical(folder, error));
     WorkMeter meter("scan", 0, true, "", {.quiet = !job.show_progress});
     int64_t seen = 0;
     ScanOptions options;
     options.shares = parse_split(job.config.get<std::string>("data.split"));
     options.leave_out = {job.run.path()};
+    options.near_duplicates = job.config.get<double>("data.near_duplicates");
     options.threads = all_cores();
     options.progress = [&](const ScanProgress& p) {
       job.stop_if_due();
@@ -33,10 +30,10 @@ void scan_step(Job& job) {
       meter.advance(double(p.bytes - seen));
       seen = p.bytes;
     };
-    const Inventory inventory = scan(folder, options, previous ? &*previous : nullptr);
+    const Inventory inventory = scan(folder, options, &cache);
     meter.finish();
     write_inventory(inventory, job.run.inventory());
-    log_info("{}", inventory.table());
+    log_info("{}", inventory.table(shown));
     return int64_t(0);
   });
 }
@@ -44,12 +41,14 @@ void scan_step(Job& job) {
 namespace {
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("scan", "Lists what a folder holds: kinds, encodings, duplicates, broken files, and the split.",
+  Arguments arguments("scan", "Lists what a folder holds: kinds, languages, duplicates and near duplicates, broken files, secrets and personal\n"
+                      "data, licences, and the split. What did not change since an earlier scan, also a stopped one, is not read again.",
                       "tokenwerk scan ~/documents --out runs/first");
   std::string folder, out;
-  bool json = false;
+  bool json = false, all = false;
   arguments.word("DIR", folder, "Folder of documents");
   arguments.option("--out", out, "Run folder", true);
+  arguments.flag("--all", all, "Name every broken or duplicate file");
   arguments.flag("--json", json, "Print the inventory as JSON to standard output");
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
@@ -58,8 +57,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   config.set("run.dir", out, "command line");
   Job job(std::move(config), "scan", words, world);
   job.show_progress = job.show_progress && !json;
-  scan_step(job);
-  if (json && job.leader()) std::puts(read_file(job.run.inventory()).c_str());
+  scan_step(job, all ? std::numeric_limits<size_t>::max() - 1 : kShown);
+  if (json && job.leader()) print(read_file(job.run.inventory()) + "\n");
   job.run.finish(ExitCode::ok, "");
   return ExitCode::ok;
 }

@@ -23,6 +23,7 @@ void tokenize_step(Job& job) {
     options.vocab_size = job.config.get<int>("tokenizer.vocab_size");
     options.eos_token = job.config.get<std::string>("tokenizer.eos_token");
     options.append_eod = job.config.get<bool>("tokenizer.append_eod");
+    options.mask = PersonalMask(job.config.get<std::vector<std::string>>("data.mask"));
     options.threads = all_cores();
     std::optional<WorkMeter> meter;
     std::string phase;
@@ -72,7 +73,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Job job(std::move(config), "tokenize", words, world);
   job.show_progress = job.show_progress && !json;
   tokenize_step(job);
-  if (json && job.leader()) std::puts(read_file(job.run.path() / "tokens" / "tokens.json").c_str());
+  if (json && job.leader()) print(read_file(job.run.path() / "tokens" / "tokens.json") + "\n");
   job.run.finish(ExitCode::ok, "");
   return ExitCode::ok;
 }

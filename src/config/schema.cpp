@@ -43,6 +43,8 @@ constexpr ConfigKey kKeys[] = {
     {"data.eod_mask_loss", boolean, "false", 0, 0, "", "The first token of a document, which no text before it tells, is not trained on; evaluation counts it."},
     {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
+    {"data.near_duplicates", real, "0.8", 0, 1, "", "Similarity of words from which on files of a folder count as near duplicates, of which the first is kept (MinHash, Jaccard of runs of five words), 0.5 to 1; 0 = not looked for."},
+    {"data.mask", text_list, "[]", 0, 0, "", "What is replaced in documents before they become tokens: email, iban, phone, card, key, or all."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},
 
     {"tokenizer.path", text, "", 0, 0, "", "tokenizer.json or SentencePiece .model to use; empty = train one from the documents."},

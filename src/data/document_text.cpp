@@ -11,35 +11,46 @@ namespace {
 
 class Taker final : public DocumentSink {
  public:
-  Taker(const ScannedFile& file, const std::function<void(std::string_view)>& take, const std::function<void()>& document_end)
-      : most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end) {}
+  Taker(const ScannedFile& file, const PersonalMask& mask, const std::function<void(std::string_view)>& take,
+        const std::function<void()>& document_end)
+      : most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end), masks_(!mask.empty()), personal_(mask, take) {}
   void text(std::string_view piece) override {
     // Another version of a library may read a little more; memory is planned for what was scanned.
     TW_CHECK(int64_t(piece.size()) <= most_, data, "it has much more text than was scanned: scan the folder again");
     most_ -= int64_t(piece.size());
-    take_(piece);
+    if (masks_) personal_.feed(piece);
+    else take_(piece);
   }
-  void end_document() override { document_end_(); }
+  void end_document() override {
+    end();
+    document_end_();
+  }
+  void end() {
+    if (masks_) personal_.end();
+  }
 
  private:
   static constexpr int64_t kSlack = 1 << 20;
   int64_t most_;
   const std::function<void(std::string_view)>& take_;
   const std::function<void()>& document_end_;
+  bool masks_;
+  PersonalData personal_;
 };
 
 }  // namespace
 
-bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
+bool read_document(const std::filesystem::path& folder, const ScannedFile& file, const PersonalMask& mask,
                    const std::function<void(std::string_view)>& take, const std::function<void()>& document_end) {
   const Format* format = format_of_kind(file.kind);
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && (encoding || file.encoding.empty()), data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path,
            file.kind, file.encoding);
   FileBytes bytes(folder / file.path, file.bytes);
-  Taker taker(file, take, document_end);
+  Taker taker(file, mask, take, document_end);
   try {
     extract(*format, encoding, bytes, taker);
+    taker.end();
     return bytes.sha256() == file.sha256;
   } catch (const Error&) {
     if (bytes.grown()) return false;

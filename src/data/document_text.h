@@ -12,9 +12,9 @@ namespace tw {
 class TextTokenizer;
 
 // Gives the text of `file` (of the inventory's folder) piece by piece, whole characters each, and says where one of
-// its documents ends and another follows. False if its bytes are not those that were scanned. Error(no_input) where it
-// cannot be read, Error(data) where it has no text any more.
-bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
+// its documents ends and another follows. What is of a kind of `mask` is replaced (personal_data.h). False if its bytes
+// are not those that were scanned. Error(no_input) where it cannot be read, Error(data) where it has no text any more.
+bool read_document(const std::filesystem::path& folder, const ScannedFile& file, const PersonalMask& mask,
                    const std::function<void(std::string_view)>& take, const std::function<void()>& document_end = [] {});
 
 // Where the ids of two parts are those of the whole. A letter or digit ends its piece under every rule but `none` and

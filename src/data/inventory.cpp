@@ -7,15 +7,16 @@
 #include "src/core/file.h"
 #include "src/core/format.h"
 #include "src/core/hash.h"
+#include "src/core/utf8.h"
 #include "src/data/scan.h"
 
 namespace tw {
 namespace {
 
-constexpr int kVersion = 1;
+constexpr int kVersion = 2;
 constexpr size_t kMaxInventory = size_t(2) << 30;  // bytes of the file: six million files
-constexpr std::array<const char*, 4> kStates = {"used", "duplicate", "skipped", "broken"};
-constexpr size_t kShown = 10, kKinds = 20;  // problems and kinds in the table
+constexpr std::array<const char*, 5> kStates = {"used", "duplicate", "near_duplicate", "skipped", "broken"};
+constexpr size_t kKinds = 20;  // in the table
 
 bool stays_inside(const std::string& path) {
   const std::filesystem::path p = path;
@@ -56,6 +57,12 @@ ScannedFile file_of(const JsonNode& node) {
   f.encoding = node["encoding"].text();
   f.text_bytes = node["text_bytes"].whole(kMost);
   f.licence = node["licence"].text();
+  f.source = node["source"].text();
+  f.language = node["language"].text();
+  f.duplicate_of = node["duplicate_of"].text();
+  f.note = node["note"].text();
+  for (const PersonalKind kind : kPersonalKinds)
+    if (const JsonNode found = node["findings"]; found.has(name_of(kind))) f.findings[size_t(kind)] = found[name_of(kind)].whole(kMost);
   f.split = Split(index_of(node["split"], splits));
   TW_CHECK(f.state != FileState::used || !f.sha256.empty(), data, "{}: a used file without its SHA-256", node.where());
   return f;
@@ -104,46 +111,83 @@ std::string Inventory::fingerprint() const {
   return sum.hex();
 }
 
-std::string Inventory::table() const {
+std::string Inventory::table(size_t shown) const {
   struct Row {
     int64_t files = 0, bytes = 0, used = 0, text = 0;
   };
-  std::map<std::string, Row> kinds;
+  std::map<std::string, Row> kinds, languages, licences;
   std::map<std::string, int64_t> encodings;
+  std::array<int64_t, 5> found{}, found_in{};
   for (const ScannedFile& f : files) {
     const bool listed = !f.kind.empty() && (kinds.contains(f.kind) || kinds.size() < kKinds);
     Row& r = kinds[listed ? f.kind : "other"];
     ++r.files, r.bytes += f.bytes;
     if (f.state != FileState::used) continue;
     ++r.used, r.text += f.text_bytes;
-    ++encodings[f.encoding];
+    if (!f.encoding.empty()) ++encodings[f.encoding];
+    // "debian/copyright: GPL-2+" and "LICENSE: MIT License" of other folders are one licence each.
+    const size_t colon = f.licence.find(": ");
+    for (Row* row : {&languages[f.language.empty() ? "unknown" : f.language],
+                     &licences[f.licence.empty() ? "none named" : colon == f.licence.npos ? f.licence : f.licence.substr(colon + 2)]})
+      ++row->files, row->bytes += f.bytes, ++row->used, row->text += f.text_bytes;
+    for (size_t k = 0; k < found.size(); ++k) found[k] += f.findings[k], found_in[k] += f.findings[k] > 0;
   }
-  std::string out = fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", "kind", "files", "size", "used", "text");
-  for (const auto& [kind, r] : kinds)
-    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", printable(kind), r.files, human_bytes(double(r.bytes)), r.used,
+  const auto line = [](std::string_view name, const Row& r) {
+    std::string shown_name = printable(std::string(name));
+    if (shown_name.size() > 24) shown_name = repaired_utf8(shown_name.substr(0, 21)) + "...";
+    return fmt::format("{:<24} {:>8} {:>12} {:>8} {:>12}\n", shown_name, r.files, human_bytes(double(r.bytes)), r.used,
                        r.used ? human_bytes(double(r.text)) : "-");
+  };
+  std::string out = fmt::format("{:<24} {:>8} {:>12} {:>8} {:>12}\n", "kind", "files", "size", "used", "text");
+  // The largest first; the rest in one line.
+  const auto rows = [&](const std::map<std::string, Row>& all, size_t most) {
+    std::vector<std::pair<std::string, Row>> sorted(all.begin(), all.end());
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+      return std::pair(-a.second.text, -a.second.bytes) < std::pair(-b.second.text, -b.second.bytes);
+    });
+    Row rest;
+    for (size_t i = 0; i < sorted.size(); ++i) {
+      const Row& r = sorted[i].second;
+      if (i < most || sorted.size() == most + 1) out += line(sorted[i].first, r);
+      else rest.files += r.files, rest.bytes += r.bytes, rest.used += r.used, rest.text += r.text;
+    }
+    if (rest.files > 0) out += line(fmt::format("{} others", sorted.size() - most), rest);
+  };
+  rows(kinds, kKinds);
+  out += "language\n";
+  rows(languages, shown);
+  if (licences.size() > 1 || !licences.contains("none named")) out += "licence\n", rows(licences, shown);
+  out += "split\n";
   for (const Split split : kSplits) {
     const Sum s = sum(split);
-    out += fmt::format("{:<12} {:>8} {:>12} {:>8} {:>12}\n", name_of(split), s.files, human_bytes(double(s.bytes)), s.files,
-                       human_bytes(double(s.text_bytes)));
+    out += line(name_of(split), {s.files, s.bytes, s.files, s.text_bytes});
   }
   for (const auto& [encoding, count] : encodings)
     if (encoding != "UTF-8") out += fmt::format("{} {} in {}\n", count, count == 1 ? "file" : "files", encoding);
+  std::string personal;
+  for (const PersonalKind kind : kPersonalKinds)
+    if (const size_t k = size_t(kind); found[k] > 0) personal += fmt::format("{}{} {} in {} files", personal.empty() ? "" : ", ", name_of(kind), found[k], found_in[k]);
+  if (!personal.empty()) out += "secrets and personal data: " + personal + " (data.mask puts them out of sight)\n";
   for (const std::string& note : notes) out += "note: " + printable(note) + "\n";
   const auto list = [&](FileState state, const char* title) {
-    const int64_t count = sum(state).files;
-    if (count == 0) return;
-    out += fmt::format("{}: {}\n", title, count);
-    size_t shown = 0;
+    const Sum all = sum(state);
+    if (all.files == 0) return;
+    out += fmt::format("{}: {} files, {}\n", title, all.files, human_bytes(double(all.bytes)));
+    size_t listed = 0;
     for (const ScannedFile& f : files) {
       if (f.state != state) continue;
-      if (shown++ == kShown) break;
+      if (listed++ == shown) break;
       out += fmt::format("  {}: {}\n", printable(f.path), printable(f.reason));
     }
-    if (count > int64_t(kShown)) out += fmt::format("  and {} more, all in inventory.json\n", count - int64_t(kShown));
+    if (all.files > int64_t(shown)) out += fmt::format("  and {} more; --all lists them, inventory.json holds them\n", all.files - int64_t(shown));
   };
   list(FileState::broken, "broken");
-  list(FileState::duplicate, "duplicates");
+  list(FileState::duplicate, "duplicates, dropped");
+  list(FileState::near_duplicate, "near duplicates, dropped");
+  size_t noted = 0;
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used && !f.note.empty() && noted++ < shown) out += fmt::format("note: {}: {}\n", printable(f.path), printable(f.note));
+  if (noted > shown) out += fmt::format("note: {} more files have notes, in inventory.json\n", noted - shown);
   if (const int64_t skipped = sum(FileState::skipped).files)
     out += fmt::format("{} files of kinds that are not read, licence texts and links were passed over\n", skipped);
   out.pop_back();
@@ -157,9 +201,12 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
   const SplitShares& s = inventory.shares;
   const ordered_json shares = {{"train", s.train}, {"val", s.val}, {"test", s.test}};
   std::string out = fmt::format(
-      "{{\n\"version\": {},\n\"folder\": {},\n\"shares\": {},\n\"scanned_at\": {},\n\"notes\": {},\n\"files\": [", kVersion,
-      text(inventory.folder.string()), text(shares), text(inventory.scanned_at), text(inventory.notes));
+      "{{\n\"version\": {},\n\"folder\": {},\n\"shares\": {},\n\"near_duplicates\": {},\n\"scanned_at\": {},\n\"notes\": {},\n\"files\": [", kVersion,
+      text(inventory.folder.string()), text(shares), text(inventory.near_duplicates), text(inventory.scanned_at), text(inventory.notes));
   for (const ScannedFile& f : inventory.files) {
+    ordered_json findings = ordered_json::object();
+    for (const PersonalKind kind : kPersonalKinds)
+      if (const int64_t count = f.findings[size_t(kind)]) findings[name_of(kind)] = count;
     out += &f == inventory.files.data() ? "\n" : ",\n";
     out += text({{"path", f.path},
                  {"state", kStates[size_t(f.state)]},
@@ -171,6 +218,11 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
                  {"encoding", f.encoding},
                  {"text_bytes", f.text_bytes},
                  {"licence", f.licence},
+                 {"source", f.source},
+                 {"language", f.language},
+                 {"duplicate_of", f.duplicate_of},
+                 {"note", f.note},
+                 {"findings", findings},
                  {"split", name_of(f.split)}});
   }
   write_file_atomically(path, out + "\n]\n}\n");
@@ -195,12 +247,13 @@ Inventory read_inventory(const std::filesystem::path& path) {
     TW_FAIL(data, "{} is not JSON: {}", file, e.what());
   }
   const JsonNode root(json, file);
-  TW_CHECK(root["version"].whole(1 << 20) == kVersion, data, "{}: version {} is not known, this program reads {}", file,
+  TW_CHECK(root["version"].whole(1 << 20) == kVersion, data, "{}: version {} is not known, this program reads {}: scan the folder again", file,
            root["version"].raw().dump(), kVersion);
   inventory.folder = root["folder"].text();
   SplitShares& s = inventory.shares;
   s = {share_of(root["shares"]["train"]), share_of(root["shares"]["val"]), share_of(root["shares"]["test"])};
   TW_CHECK(std::fabs(s.train + s.val + s.test - 1) < 1e-6, data, "{}: the sum of the shares is not 1", root["shares"].where());
+  inventory.near_duplicates = share_of(root["near_duplicates"]);
   TW_CHECK(root["scanned_at"].raw().is_number(), data, "{} is not a number", root["scanned_at"].where());
   inventory.scanned_at = root["scanned_at"].raw().get<double>();
   for (size_t i = 0; i < root["notes"].size(); ++i) inventory.notes.push_back(root["notes"].at(i).text());

@@ -1,175 +1,95 @@
 #include "src/data/scan.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
-#include <charconv>
 #include <cmath>
-#include <cstring>
-#include <map>
 #include <mutex>
-#include <tuple>
 #include <unordered_map>
 
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/thread_team.h"
 #include "src/core/utf8.h"
+#include "src/data/folder_walk.h"
 #include "src/data/formats/format.h"
+#include "src/data/language.h"
+#include "src/data/scan_cache.h"
 
 namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kReasonsShown = 5;
-constexpr size_t kLicenceLine = 100;  // bytes kept of a licence's first line
+constexpr size_t kHead = size_t(4) << 10;  // bytes in which a file says what it is
+constexpr size_t kLongestSaid = 200;
 
-std::string printable_name(const fs::path& path) { return repaired_utf8(path.string()); }
-
-bool is_licence_name(const fs::path& path) {
-  std::string stem = path.stem().string();
-  for (char& c : stem) c = char(std::tolower(static_cast<unsigned char>(c)));
-  const std::string extension = path.extension().string();
-  const bool text = extension.empty() || extension == ".txt" || extension == ".md";
-  return text && (stem == "license" || stem == "licence" || stem == "copying" || stem == "copyright");
+// The rest of the line behind `key`, up to white space.
+std::string word_behind(std::string_view text, std::string_view key) {
+  const size_t at = text.find(key);
+  if (at == text.npos) return "";
+  const size_t begin = text.find_first_not_of(" \t", at + key.size());
+  if (begin == text.npos) return "";
+  std::string said(text.substr(begin, std::min(text.find_first_of("\r\n", begin), begin + kLongestSaid) - begin));
+  for (const char* end : {"*/", "-->", "\""}) said = said.substr(0, said.find(end));
+  while (!said.empty() && (said.back() == ' ' || said.back() == '#' || !is_utf8(said))) said.pop_back();
+  return said;
 }
 
-int64_t mtime_ns(const struct stat& s) { return int64_t(s.st_mtim.tv_sec) * 1000000000 + s.st_mtim.tv_nsec; }
+// <link rel="canonical" href="...">, as pages say where they belong.
+std::string canonical_link(std::string_view html) {
+  size_t at = html.find("rel=\"canonical\"");
+  if (at == html.npos) return "";
+  const size_t begin = html.rfind('<', at), end = html.find('>', at);
+  if (begin == html.npos || end == html.npos) return "";
+  const std::string_view tag = html.substr(begin, end - begin);
+  const size_t href = tag.find("href=\"");
+  return href == tag.npos ? "" : std::string(tag.substr(href + 6, std::min(tag.find('"', href + 6) - href - 6, kLongestSaid)));
+}
 
-// A file that is to be read, and where its entry goes.
-struct Candidate {
-  size_t entry;
-  fs::path path;
-};
-
-class Walk {
- public:
-  Walk(const fs::path& root, const ScanOptions& options) : root_(root) {
-    std::error_code error;
-    for (const fs::path& p : options.leave_out) left_out_.push_back(fs::weakly_canonical(p, error));
-    folders_.push_back(root);
-    while (!folders_.empty()) {
-      const fs::path folder = std::move(folders_.back());
-      folders_.pop_back();
-      visit(folder);
-    }
-    std::sort(files_.begin(), files_.end(), [](const Found& a, const Found& b) {
-      return std::tie(a.file.path, a.path) < std::tie(b.file.path, b.path);  // names that are not UTF-8 may look the same
-    });
-  }
-  struct Found {
-    ScannedFile file;
-    fs::path path;  // absolute
-  };
-  std::vector<Found>& files() noexcept { return files_; }
-  const std::map<fs::path, std::string>& licences() const noexcept { return licences_; }
-
- private:
-  void visit(const fs::path& folder) {
-    std::error_code error;
-    fs::directory_iterator entries(folder, error);
-    if (error) return add(folder, FileState::broken, "the folder cannot be read: " + error.message());
-    for (; entries != fs::directory_iterator(); entries.increment(error)) {
-      const fs::directory_entry entry = *entries;
-      const fs::path& path = entry.path();
-      if (path.filename().string().starts_with(".")) continue;
-      if (std::find(left_out_.begin(), left_out_.end(), path) != left_out_.end()) continue;
-      const fs::file_status own = entry.symlink_status(error);
-      if (error) {
-        add(path, FileState::broken, "cannot be read: " + error.message());
-      } else if (fs::is_symlink(own)) {
-        visit_link(path);
-      } else if (fs::is_directory(own)) {
-        folders_.push_back(path);
-      } else if (fs::is_regular_file(own)) {
-        add_file(path);
-      } else {
-        add(path, FileState::skipped, "no regular file");
-      }
-    }
-    if (error) add(folder, FileState::broken, "the folder cannot be read to its end: " + error.message());
-  }
-  void visit_link(const fs::path& path) {
-    std::error_code error;
-    const fs::path target = fs::canonical(path, error);
-    if (error) return add(path, FileState::skipped, "link: " + error.message());
-    if (fs::is_directory(target, error)) return add(path, FileState::skipped, "link to a folder, not followed");
-    const std::string inside = (root_ / "").string();
-    if (!target.string().starts_with(inside)) return add(path, FileState::skipped, "link that leaves the folder, not followed");
-    if (!fs::is_regular_file(target, error)) return add(path, FileState::skipped, "link to no regular file");
-    add_file(path);
-  }
-  void add_file(const fs::path& path) {
-    if (is_licence_name(path)) {
-      licences_[path.parent_path()] = licence_line(path);
-      return add(path, FileState::skipped, "licence text");
-    }
-    struct stat s {};
-    if (::stat(path.c_str(), &s) != 0) return add(path, FileState::broken, std::string("cannot be read: ") + std::strerror(errno));
-    ScannedFile file;
-    file.path = printable_name(path.lexically_relative(root_));
-    file.bytes = s.st_size;
-    file.mtime_ns = mtime_ns(s);
-    const Format* format = find_format(path);
-    file.kind = format ? std::string(format->kind) : printable_name(path.extension());
-    if (!format) file.reason = "this kind is not read";
-    if (format && !is_utf8(path.lexically_relative(root_).string())) {
-      file.state = FileState::broken;
-      file.reason = "its name is not UTF-8: rename it";
-    } else if (format) {
-      file.state = FileState::used;  // until its content says otherwise
-    }
-    files_.push_back({std::move(file), path});
-  }
-  void add(const fs::path& path, FileState state, std::string reason) {
-    ScannedFile file;
-    file.path = printable_name(path.lexically_relative(root_));
-    file.state = state;
-    file.reason = std::move(reason);
-    file.kind = state == FileState::broken ? "" : printable_name(path.extension());
-    std::error_code error;
-    if (const auto size = fs::file_size(path, error); !error) file.bytes = int64_t(size);
-    files_.push_back({std::move(file), path});
-  }
-  std::string licence_line(const fs::path& path) const {
-    std::string line;
-    try {
-      const Encoding encoding = inspect_bytes(path).encoding;
-      FileBytes file(path);
-      TextReader reader(file, encoding);
-      std::string text;
-      if (reader.next(text)) {
-        const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-        line = text.substr(begin, std::min(text.find_first_of("\r\n", begin) - begin, kLicenceLine));
-        while (!line.empty() && !is_utf8(line)) line.pop_back();  // a character cut in two
-      }
-    } catch (const Error&) {  // then its name alone
-    }
-    return printable_name(path.lexically_relative(root_)) + (line.empty() ? "" : ": " + line);
-  }
-
-  fs::path root_;
-  std::vector<fs::path> left_out_;
-  std::vector<fs::path> folders_;  // still to be visited
-  std::vector<Found> files_;
-  std::map<fs::path, std::string> licences_;  // by folder
-};
-
+// Takes the text of a file and finds out what it is.
 class Measure final : public DocumentSink {
  public:
+  explicit Measure(KnownFile& known) : known_(known) {}
   void text(std::string_view piece) override {
-    bytes += int64_t(piece.size());
-    any = any || piece.find_first_not_of(" \t\r\n") != piece.npos;
+    known_.file.text_bytes += int64_t(piece.size());
+    any_ = any_ || piece.find_first_not_of(" \t\r\n") != piece.npos;
+    if (head_.size() < kLanguageText) head_ += piece.substr(0, kLanguageText - head_.size());
+    personal_.feed(piece);
+    signature_.feed(piece);
   }
-  int64_t bytes = 0;
-  bool any = false;  // other than white space
+  void end_document() override {
+    personal_.end();
+    signature_.feed("\n");
+  }
+  void note(std::string text) override { known_.file.note += (known_.file.note.empty() ? "" : "; ") + text; }
+  // False where there was nothing but white space.
+  bool finish() {
+    ScannedFile& f = known_.file;
+    personal_.end();
+    f.findings = personal_.counts();
+    known_.signature = signature_.finish();
+    if (f.kind != "source") f.language = language_of(head_);
+    const std::string_view head = std::string_view(head_).substr(0, kHead);
+    if (std::string id = word_behind(head, "SPDX-License-Identifier:"); !id.empty()) f.licence = "SPDX: " + id;
+    if (head.starts_with("---\n")) {  // front matter
+      const std::string_view matter = head.substr(0, std::min(head.find("\n---", 3), head.size()));
+      for (const char* key : {"\nsource:", "\nurl:", "\ncanonical_url:"})
+        if (f.source.empty()) f.source = word_behind(matter, key);
+    }
+    return any_;
+  }
+
+ private:
+  KnownFile& known_;
+  bool any_ = false;
+  std::string head_;
+  PersonalData personal_;
+  SignatureBuilder signature_;
 };
 
 // Reads the file and fills in what it is. Never throws for what is wrong with the file.
-void read_content(ScannedFile& file, const fs::path& path) {
+void read_content(KnownFile& known, const fs::path& path) {
+  ScannedFile& file = known.file;
   const auto broken = [&](std::string why) {
     file.state = FileState::broken;
     file.reason = std::move(why);
@@ -183,121 +103,85 @@ void read_content(ScannedFile& file, const fs::path& path) {
     if (file.bytes == 0) return broken("empty");
     if (!report.reason.empty()) return broken(report.reason);
     if (report.encoding) file.encoding = name_of(*report.encoding);
+    if (file.kind == "html") {
+      std::string head(4 * kHead, '\0');
+      FileBytes page(path);
+      head.resize(page.read(head.data(), head.size()));
+      file.source = repaired_utf8(canonical_link(head));
+    }
     FileBytes again(path);
-    Measure text;
+    Measure text(known);
     extract(format, report.encoding, again, text);
-    file.text_bytes = text.bytes;
-    if (!text.any) return broken("no text inside");
+    if (!text.finish()) return broken("no text inside");
   } catch (const Error& e) {
     broken(e.what());
   }
 }
 
-double place(const ScannedFile& file) {  // in [0, 1)
-  uint64_t bits = 0;
-  std::from_chars(file.sha256.data(), file.sha256.data() + 16, bits, 16);
-  return double(bits >> 11) * 0x1p-53;
-}
-
-void deal(Inventory& inventory) {
-  std::vector<ScannedFile*> used;
-  for (ScannedFile& f : inventory.files)
-    if (f.state == FileState::used) used.push_back(&f);
-  const SplitShares& s = inventory.shares;
-  if (used.size() < 3 && s.train > 0) {
-    for (ScannedFile* f : used) f->split = Split::train;
-    if (s.val + s.test > 0)
-      inventory.notes.push_back(fmt::format("{} usable {}: all is trained on, nothing is held out", used.size(),
-                                            used.size() == 1 ? "file" : "files"));
-    return;
-  }
-  const double low[3] = {0, s.train, s.train + s.val}, high[3] = {s.train, s.train + s.val, 1};
-  size_t count[3] = {0, 0, 0};
-  for (ScannedFile* f : used) {
-    const double at = place(*f);
-    f->split = at < high[0] ? Split::train : at < high[1] || s.test <= 0 ? Split::val : Split::test;
-    if (f->split == Split::val && s.val <= 0) f->split = s.test > 0 ? Split::test : Split::train;
-    ++count[size_t(f->split)];
-  }
-  const double share[3] = {s.train, s.val, s.test};
-  for (size_t poor = 0; poor < 3 && used.size() >= 3; ++poor) {
-    if (share[poor] <= 0 || count[poor] > 0) continue;
-    const size_t rich = size_t(std::max_element(count, count + 3) - count);
-    ScannedFile* nearest = nullptr;
-    double distance = 2;
-    for (ScannedFile* f : used) {
-      if (size_t(f->split) != rich) continue;
-      const double at = place(*f), d = at < low[poor] ? low[poor] - at : std::max(0.0, at - high[poor]);
-      if (d < distance) nearest = f, distance = d;
-    }
-    nearest->split = Split(poor);
-    --count[rich], ++count[poor];
-    inventory.notes.push_back(fmt::format("{} would have been empty: it was given {}", name_of(Split(poor)), nearest->path));
+void drop_duplicates(Inventory& inventory) {
+  std::unordered_map<std::string_view, const ScannedFile*> first;
+  for (ScannedFile& f : inventory.files) {
+    if (f.state != FileState::used) continue;
+    const auto [same, fresh] = first.emplace(f.sha256, &f);
+    if (fresh) continue;
+    f.state = FileState::duplicate;
+    f.reason = "the same as " + same->second->path;
+    f.duplicate_of = same->second->path;
   }
 }
 
-std::string nearest_licence(const std::map<fs::path, std::string>& licences, const fs::path& file, const fs::path& root) {
-  for (fs::path folder = file.parent_path();; folder = folder.parent_path()) {
-    if (const auto found = licences.find(folder); found != licences.end()) return found->second;
-    if (folder == root || folder == folder.root_path()) return "";
+void drop_near_duplicates(Inventory& inventory, const std::vector<const Signature*>& signatures, double threshold) {
+  std::vector<const Signature*> used;
+  std::vector<ScannedFile*> files;
+  for (size_t i = 0; i < inventory.files.size(); ++i)
+    if (inventory.files[i].state == FileState::used) used.push_back(signatures[i]), files.push_back(&inventory.files[i]);
+  const std::vector<NearDuplicate> found = find_near_duplicates(used, threshold);
+  for (size_t i = 0; i < found.size(); ++i) {
+    if (found[i].of < 0) continue;
+    const ScannedFile& kept = *files[size_t(found[i].of)];
+    files[i]->state = FileState::near_duplicate;
+    files[i]->reason = fmt::format("{:.0f} % like {}", 100 * found[i].similarity, kept.path);
+    files[i]->duplicate_of = kept.path;
   }
 }
 
 }  // namespace
 
-SplitShares parse_split(std::string_view text) {
-  double share[3] = {-1, -1, -1};
-  const char *at = text.data(), *const end = at + text.size();
-  bool good = true;
-  for (int i = 0; i < 3 && good; ++i) {
-    if (i > 0) good = at != end && *at++ == ',';
-    while (at != end && *at == ' ') ++at;
-    const auto [next, error] = std::from_chars(at, end, share[i]);
-    good = good && error == std::errc() && share[i] >= 0 && share[i] <= 1;
-    at = next;
-  }
-  good = good && at == end && std::fabs(share[0] + share[1] + share[2] - 1) < 1e-6;
-  TW_CHECK(good, config, "data.split = \"{}\" must be three shares whose sum is 1, for example \"0.9,0.05,0.05\"", text);
-  return {share[0], share[1], share[2]};
-}
-
-Inventory scan(const fs::path& folder, const ScanOptions& options, const Inventory* previous) {
+Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* cache) {
   std::error_code error;
   const fs::path root = fs::canonical(folder, error);
   TW_CHECK(!error && fs::is_directory(root), no_input, "{} is no folder that can be read{}", folder.string(),
            error ? ": " + error.message() : "");
-  TW_CHECK(is_utf8(root.string()), no_input, "the name of {} is not UTF-8: rename the folder", printable_name(root));
+  TW_CHECK(is_utf8(root.string()), no_input, "the name of {} is not UTF-8: rename the folder", repaired_utf8(root.string()));
   const SplitShares& s = options.shares;
   TW_CHECK(s.train >= 0 && s.val >= 0 && s.test >= 0 && std::fabs(s.train + s.val + s.test - 1) < 1e-6, config,
            "the shares of train, val and test are {}, {}, {}: their sum must be 1", s.train, s.val, s.test);
-  Walk walk(root, options);
+  TW_CHECK(options.near_duplicates == 0 || (options.near_duplicates >= 0.5 && options.near_duplicates <= 1), config,
+           "data.near_duplicates = {} must be 0 or from 0.5 to 1", options.near_duplicates);
+  FolderWalk walk = walk_folder(root, options.leave_out);
   Inventory inventory;
   inventory.folder = root;
   inventory.shares = s;
+  inventory.near_duplicates = options.near_duplicates;
   inventory.scanned_at = unix_seconds();
 
-  std::unordered_map<std::string_view, const ScannedFile*> known;
-  if (previous && previous->folder == root)
-    for (const ScannedFile& f : previous->files)
-      if (!f.sha256.empty()) known.emplace(f.path, &f);
-  std::vector<Candidate> to_read;
+  std::vector<KnownFile> known;       // of the files that are read
+  std::vector<size_t> entry;          // their places in the inventory
+  std::vector<size_t> to_read;        // places in known
+  std::vector<fs::path> paths;
   ScanProgress progress;
-  for (Walk::Found& found : walk.files()) {
-    ScannedFile& file = found.file;
-    if (file.state == FileState::used) {
-      const auto old = known.find(file.path);
-      if (old != known.end() && old->second->bytes == file.bytes && old->second->mtime_ns == file.mtime_ns &&
-          old->second->kind == file.kind) {
-        const ScannedFile& o = *old->second;
-        file.sha256 = o.sha256, file.encoding = o.encoding, file.text_bytes = o.text_bytes;
-        if (o.state == FileState::broken) file.state = o.state, file.reason = o.reason;
-      } else {
-        to_read.push_back({inventory.files.size(), found.path});
-        progress.total_bytes += file.bytes;
+  for (FoundFile& found : walk.files) {
+    if (found.file.state == FileState::used) {
+      const KnownFile* before = cache ? cache->find(found.file) : nullptr;
+      if (!before) {
+        to_read.push_back(known.size());
+        progress.total_bytes += found.file.bytes;
       }
-      file.licence = nearest_licence(walk.licences(), found.path, root);
+      known.push_back(before ? *before : KnownFile{.file = found.file});
+      entry.push_back(inventory.files.size());
+      paths.push_back(std::move(found.path));
     }
-    inventory.files.push_back(std::move(file));
+    inventory.files.push_back(std::move(found.file));
   }
   progress.total_files = int64_t(to_read.size());
 
@@ -306,10 +190,11 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, const Invento
   ThreadTeam team(std::max(1, options.threads));
   team.run(int64_t(to_read.size()), [&](int64_t i, int) {
     if (stop) return;
-    ScannedFile& file = inventory.files[to_read[size_t(i)].entry];
-    const int64_t expected = file.bytes;
-    read_content(file, to_read[size_t(i)].path);
+    KnownFile& k = known[to_read[size_t(i)]];
+    const int64_t expected = k.file.bytes;
+    read_content(k, paths[to_read[size_t(i)]]);
     const std::lock_guard lock(mutex);
+    if (cache && !k.file.sha256.empty()) cache->add(k);
     ++progress.files;
     progress.bytes += expected;
     if (!options.progress || stop) return;
@@ -321,15 +206,19 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, const Invento
     }
   });
 
-  std::unordered_map<std::string_view, const ScannedFile*> first;
-  for (ScannedFile& f : inventory.files) {
-    if (f.state != FileState::used) continue;
-    const auto [same, fresh] = first.emplace(f.sha256, &f);
-    if (fresh) continue;
-    f.state = FileState::duplicate;
-    f.reason = "the same as " + same->second->path;
+  std::vector<const Signature*> signatures(inventory.files.size());
+  for (size_t k = 0; k < known.size(); ++k) {
+    ScannedFile& file = inventory.files[entry[k]];
+    file = known[k].file;
+    signatures[entry[k]] = &known[k].signature;
+    if (const FoundLicence* nearest = walk.nearest_licence(paths[k], root)) {
+      if (file.licence.empty()) file.licence = nearest->licence;
+      if (file.source.empty()) file.source = nearest->source;
+    }
   }
-  if (first.empty()) {
+  drop_duplicates(inventory);
+  if (options.near_duplicates > 0) drop_near_duplicates(inventory, signatures, options.near_duplicates);
+  if (inventory.sum(FileState::used).files == 0) {
     std::string reasons;
     size_t shown = 0;
     for (const FileState state : {FileState::broken, FileState::skipped})
@@ -337,9 +226,10 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, const Invento
         if (f.state == state && shown < kReasonsShown && ++shown) reasons += fmt::format("\n  {}: {}", f.path, f.reason);
     if (inventory.files.size() > shown) reasons += fmt::format("\n  and {} more files", inventory.files.size() - shown);
     TW_FAIL(data, "no usable text in {}{}", folder.string(),
-            inventory.files.empty() ? ": there are no files (txt, md and html are read)" : reasons);
+            inventory.files.empty() ? ": there are no files" : reasons);
   }
-  deal(inventory);
+  deal_splits(inventory);
+  if (cache && !to_read.empty()) cache->keep(known);
   return inventory;
 }
 

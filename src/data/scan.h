@@ -8,7 +8,11 @@
 #include <string_view>
 #include <vector>
 
+#include "src/data/personal_data.h"
+
 namespace tw {
+
+class ScanCache;
 
 enum class Split : uint8_t { train, val, test };
 inline constexpr std::array<Split, 3> kSplits = {Split::train, Split::val, Split::test};
@@ -22,10 +26,11 @@ struct SplitShares {
 SplitShares parse_split(std::string_view text);  // "0.9,0.05,0.05"; Error(config) names data.split
 
 enum class FileState : uint8_t {
-  used,       // has text, belongs to a split
-  duplicate,  // the same bytes as a used file earlier in the list
-  skipped,    // not meant to be read: other kind, hidden, licence text, link
-  broken      // meant to be read, but has no text we can use
+  used,            // has text, belongs to a split
+  duplicate,       // the same bytes as a used file earlier in the list
+  near_duplicate,  // nearly the same words as a used file earlier in the list (near_duplicates.h)
+  skipped,         // not meant to be read: other kind, hidden, licence text, link
+  broken           // meant to be read, but has no text we can use
 };
 
 struct ScannedFile {
@@ -37,13 +42,20 @@ struct ScannedFile {
   // Of files that were read:
   std::string sha256, encoding;  // 64 digits; a name as "UTF-8"
   int64_t text_bytes = 0;        // of the text inside, as UTF-8
-  std::string licence;           // "LICENSE: MIT License": nearest licence file and its first line, "" = none found
+  // What the file says (SPDX-License-Identifier), else the nearest licence file and what it says: "LICENSE: MIT License".
+  std::string licence;
+  std::string source;        // where the file, or the nearest licence file, says it is from; "" = unknown
+  std::string language;      // ISO 639-1, of the beginning; "" = unknown
+  std::string duplicate_of;  // path, of both kinds of duplicates
+  std::string note;          // what a person should know of it though it is used
+  PersonalCounts findings{};     // of secrets and personal data, by kind
   Split split = Split::train;    // of used files
 };
 
 struct Inventory {
   std::filesystem::path folder;    // absolute
   SplitShares shares;
+  double near_duplicates = 0;      // as in ScanOptions
   double scanned_at = 0;           // wall clock, seconds
   std::vector<ScannedFile> files;  // by path
   std::vector<std::string> notes;  // what a person should know about the splits
@@ -54,7 +66,8 @@ struct Inventory {
   Sum sum(FileState state) const;
   Sum sum(Split split) const;         // of used files
   std::string fingerprint() const;    // SHA-256 of what decides tokens: used files, content, licence, split
-  std::string table() const;          // for people: kinds, splits, problems
+  // For people: kinds, languages, splits, findings, problems; of those at most `shown` a kind.
+  std::string table(size_t shown = 10) const;
 };
 
 struct ScanProgress {
@@ -64,6 +77,7 @@ struct ScanProgress {
 
 struct ScanOptions {
   SplitShares shares;
+  double near_duplicates = 0;  // similarity from which on files count as near duplicates, 0.5 to 1; 0 = not looked for
   std::vector<std::filesystem::path> leave_out;  // folders and files that are passed over: the run's own output
   int threads = 1;                               // the result does not depend on it
   std::function<void(const ScanProgress&)> progress;  // after each file, one call at a time
@@ -79,9 +93,12 @@ struct ScanOptions {
 // earlier one), namely the file whose hash lies nearest to it; with one or two, train takes all (if it has a share) and
 // a note says so.
 //
-// `previous`, an inventory of the same folder: files whose size and time did not change since are not read again.
+// `cache`, of the same folder: files whose size and time did not change since are not read again, and what is read is
+// added at once, so that a scan that is stopped goes on there.
 // Error(no_input) for a missing folder, Error(config) for shares that are none, Error(data) where nothing is usable.
-Inventory scan(const std::filesystem::path& folder, const ScanOptions& options = {}, const Inventory* previous = nullptr);
+Inventory scan(const std::filesystem::path& folder, const ScanOptions& options = {}, ScanCache* cache = nullptr);
+// Gives each used file its split, as told above.
+void deal_splits(Inventory& inventory);
 
 // JSON, appears whole. Error(cannot_create), Error(io).
 void write_inventory(const Inventory& inventory, const std::filesystem::path& path);

@@ -62,6 +62,7 @@ class Tokenizing {
     for (const ScannedFile& f : inventory.files)
       if (f.state == FileState::used) files_[size_t(f.split)].push_back(&f);
     request_.inventory = inventory.fingerprint();
+    if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
     request_.eos_token = options.eos_token;
@@ -129,7 +130,7 @@ void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Wor
     Passage passage;
     try {
       const bool same = read_document(
-          inventory_.folder, *group[i], [&](std::string_view piece) { passage.text += piece; },
+          inventory_.folder, *group[i], options_.mask, [&](std::string_view piece) { passage.text += piece; },
           [&] { passage.ends.push_back(passage.text.size()); });
       if (!same) reasons[i] = kChanged;
     } catch (const Error& e) {
@@ -176,7 +177,7 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
     wanted = parts.waiting() + 2 * TextParts::kPart;
   };
   const bool same = read_document(
-      inventory_.folder, file,
+      inventory_.folder, file, options_.mask,
       [&](std::string_view piece) {
         parts.add(piece);
         if (parts.waiting() < wanted) return;

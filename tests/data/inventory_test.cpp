@@ -13,7 +13,7 @@ using testing::HasSubstr;
 class InventoryFile : public testing::Test {
  protected:
   InventoryFile() {
-    folder_.write("docs/a.txt", "Text\n");
+    folder_.write("docs/a.txt", "Text of a@b.example.org\n");
     folder_.write("docs/b \"q\"\n.md", "# Größe\n");
     folder_.write("docs/c.html", "<p>page");
     folder_.write("docs/d.png", "x");
@@ -57,6 +57,8 @@ TEST_F(InventoryFile, ComesBackAsItWas) {
     const ScannedFile &a = read.files[i], &b = inventory_.files[i];
     EXPECT_EQ(std::tie(a.path, a.state, a.reason, a.kind, a.bytes, a.mtime_ns, a.sha256, a.encoding, a.text_bytes, a.licence, a.split),
               std::tie(b.path, b.state, b.reason, b.kind, b.bytes, b.mtime_ns, b.sha256, b.encoding, b.text_bytes, b.licence, b.split));
+    EXPECT_EQ(std::tie(a.source, a.language, a.duplicate_of, a.note, a.findings),
+              std::tie(b.source, b.language, b.duplicate_of, b.note, b.findings));
   }
 }
 
@@ -65,7 +67,7 @@ TEST_F(InventoryFile, WhereItIsWrongTheFieldIsNamed) {
   refused("[]", "object");
   refused("null", "object");
   refused("{}", "version");
-  refused(with("\"version\": 1", "\"version\": 2"), "version 2");
+  refused(with("\"version\": 2", "\"version\": 3"), "version 3");
   refused(with("\"folder\"", "\"holder\""), "folder");
   refused(with("\"train\":0.9", "\"train\":9"), "shares.train");
   refused(with("\"train\":0.9", "\"train\":\"x\""), "shares.train");
@@ -78,9 +80,9 @@ TEST_F(InventoryFile, WhereItIsWrongTheFieldIsNamed) {
   refused(with("\"path\":\"a.txt\"", "\"path\":\"a\\u0000.txt\""), "files[1].path");
   refused(with("\"path\":\"a.txt\"", "\"path\":\"\""), "files[1].path");
   refused(with("\"state\":\"used\"", "\"state\":\"fine\""), "files[1].state");
-  refused(with("\"bytes\":5", "\"bytes\":-5"), "files[1].bytes");
-  refused(with("\"bytes\":5", "\"bytes\":5.5"), "files[1].bytes");
-  refused(with("\"bytes\":5", "\"bytes\":99999999999999999999"), "files[1].bytes");
+  refused(with("\"bytes\":24", "\"bytes\":-5"), "files[1].bytes");
+  refused(with("\"bytes\":24", "\"bytes\":5.5"), "files[1].bytes");
+  refused(with("\"bytes\":24", "\"bytes\":99999999999999999999"), "files[1].bytes");
   refused(with("\"encoding\":\"UTF-8\"", "\"encoding\":[]"), "files[1].encoding");
   const std::string sum = inventory_.files[1].sha256;
   refused(with(sum, sum.substr(1)), "files[1].sha256");

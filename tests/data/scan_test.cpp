@@ -8,6 +8,7 @@
 
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/data/scan_cache.h"
 #include "tests/meter/scratch_folder.h"
 
 namespace tw {
@@ -60,7 +61,7 @@ TEST_F(Scan, SaysOfEachFileWhatItIs) {
   options.leave_out = {docs() / "run"};
   const Inventory inventory = scan(docs(), options);
   std::map<std::string, std::string> states;
-  const char* names[] = {"used", "duplicate", "skipped", "broken"};
+  const char* names[] = {"used", "duplicate", "near duplicate", "skipped", "broken"};
   for (const ScannedFile& f : inventory.files) states[f.path] = names[size_t(f.state)];
   const std::map<std::string, std::string> expected = {
       {"LICENSE", "skipped"},        {"a.txt", "used"},           {"b.md", "used"},          {"bad\uFFFD.txt", "broken"},
@@ -140,21 +141,24 @@ TEST_F(Scan, InASmallFolderNoSplitWithAShareIsEmpty) {
 
 TEST_F(Scan, FilesThatDidNotChangeAreNotReadAgain) {
   write("a.txt", "first"), write("b.txt", "second"), write("c.txt", "third"), write("e.txt", " ");
-  const Inventory before = scan(docs());
   int64_t read = 0;
-  const auto again = [&](const Inventory* previous) {
+  const auto again = [&](const fs::path& folder) {
     read = 0;
     ScanOptions options;
     options.progress = [&](const ScanProgress& p) {
       read = p.files;
       EXPECT_LE(p.bytes, p.total_bytes);
     };
-    return scan(docs(), options, previous);
+    ScanCache cache(folder_ / "scan.cache", folder);
+    return scan(docs(), options, &cache);
   };
-  EXPECT_EQ(again(&before).fingerprint(), before.fingerprint());
+  const fs::path root = fs::canonical(docs());
+  const Inventory before = again(root);
+  EXPECT_EQ(read, 4);
+  EXPECT_EQ(again(root).fingerprint(), before.fingerprint());
   EXPECT_EQ(read, 0);
   write("b.txt", "SECOND!");
-  const Inventory after = again(&before);
+  const Inventory after = again(root);
   EXPECT_EQ(read, 1);
   EXPECT_NE(after.fingerprint(), before.fingerprint());
   EXPECT_NE(find(after, "b.txt").sha256, find(before, "b.txt").sha256);
@@ -163,12 +167,85 @@ TEST_F(Scan, FilesThatDidNotChangeAreNotReadAgain) {
   // Equal size, another time: read again.
   write("a.txt", "FIRST");
   fs::last_write_time(docs() / "a.txt", fs::last_write_time(docs() / "a.txt") + std::chrono::seconds(2));
-  EXPECT_NE(find(again(&after), "a.txt").sha256, find(after, "a.txt").sha256);
+  EXPECT_NE(find(again(root), "a.txt").sha256, find(after, "a.txt").sha256);
   EXPECT_EQ(read, 1);
-  Inventory elsewhere = after;
-  elsewhere.folder = "/elsewhere";
-  again(&elsewhere);
-  EXPECT_EQ(read, 4);
+  again("/elsewhere");
+  EXPECT_EQ(read, 4) << "what is known of another folder is not taken";
+}
+
+TEST_F(Scan, WhatWasReadBeforeItWasStoppedIsKept) {
+  for (int i = 0; i < 40; ++i) write(std::to_string(i) + ".txt", "text number " + std::to_string(i));
+  const fs::path path = folder_ / "scan.cache", root = fs::canonical(docs());
+  const auto run = [&](int64_t most) {
+    int64_t read = 0;
+    ScanOptions options;
+    options.progress = [&](const ScanProgress& p) {
+      read = p.files;
+      if (p.files == most) throw Error(ExitCode::requeue, "stop");
+    };
+    ScanCache cache(path, root);
+    try {
+      scan(docs(), options, &cache);
+    } catch (const Error&) {
+    }
+    return read;
+  };
+  EXPECT_EQ(run(15), 15);
+  EXPECT_EQ(run(-1), 25);
+  EXPECT_EQ(run(-1), 0);
+  // Killed while it wrote, and damaged: what stands before is taken.
+  EXPECT_EQ(run(-1), 0);
+  const std::string whole = read_file(path);
+  for (const size_t cut : {whole.size() - 1, whole.size() / 2, size_t(10), size_t(0)}) {
+    folder_.write("scan.cache", whole.substr(0, cut));
+    EXPECT_GT(run(-1), 0) << cut;
+    EXPECT_EQ(run(-1), 0) << cut;
+    EXPECT_EQ(read_file(path).size(), whole.size());
+  }
+  std::string damaged = whole;
+  damaged[damaged.size() / 2] ^= 1;
+  folder_.write("scan.cache", damaged);
+  EXPECT_GE(run(-1), 19);
+  EXPECT_EQ(run(-1), 0);
+}
+
+TEST_F(Scan, NearDuplicatesAreDroppedOnce) {
+  std::string text;
+  for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i * 7919 % 1000) + (i % 12 == 11 ? ".\n" : " ");
+  write("a.txt", text);
+  write("b.md", "# Copy\n\n" + text + "\nOne sentence more than there was before.\n");
+  write("c.txt", text.substr(text.size() / 2) + " and something quite different " + text.substr(0, 300));
+  write("d.txt", text);
+  const Inventory off = scan(docs());
+  EXPECT_EQ(off.sum(FileState::near_duplicate).files, 0);
+  const Inventory on = scan(docs(), {.near_duplicates = 0.8});
+  EXPECT_EQ(find(on, "b.md").state, FileState::near_duplicate);
+  EXPECT_EQ(find(on, "b.md").duplicate_of, "a.txt");
+  EXPECT_THAT(find(on, "b.md").reason, HasSubstr("% like a.txt"));
+  EXPECT_EQ(find(on, "c.txt").state, FileState::used);
+  EXPECT_EQ(find(on, "d.txt").state, FileState::duplicate);
+  EXPECT_EQ(find(on, "d.txt").duplicate_of, "a.txt");
+  EXPECT_THROW(scan(docs(), {.near_duplicates = 0.3}), Error);
+}
+
+TEST_F(Scan, SaysLanguageLicenceSourceAndPersonalData) {
+  write("de.txt", "Die Pumpe wird nur gestartet, wenn das Ventil geöffnet ist. Fragen Sie vorher den Schichtleiter: schicht@werk.example.de");
+  write("fr.md", "---\ntitle: Notice\nsource: https://example.org/notice\n---\nLa pompe ne démarre que si la vanne est ouverte. Demandez au chef d'équipe.");
+  write("page.html", "<html><head><link rel=\"canonical\" href=\"https://example.org/p\"></head><body><p>The pump only starts when the valve is open.</p></body></html>");
+  write("x.txt", "# SPDX-License-Identifier: MIT\nthe text that follows is English and says nothing");
+  write("pkg/copyright", "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nSource: https://example.org/src\n\nFiles: *\nLicense: GPL-2+\n");
+  write("pkg/doc.txt", "inside a package with a licence of its own");
+  const Inventory inventory = scan(docs());
+  EXPECT_EQ(find(inventory, "de.txt").language, "de");
+  EXPECT_EQ(find(inventory, "de.txt").findings[size_t(PersonalKind::email)], 1);
+  EXPECT_EQ(find(inventory, "fr.md").language, "fr");
+  EXPECT_EQ(find(inventory, "fr.md").source, "https://example.org/notice");
+  EXPECT_EQ(find(inventory, "page.html").source, "https://example.org/p");
+  EXPECT_EQ(find(inventory, "x.txt").licence, "SPDX: MIT");
+  EXPECT_EQ(find(inventory, "pkg/doc.txt").licence, "pkg/copyright: GPL-2+");
+  EXPECT_EQ(find(inventory, "pkg/doc.txt").source, "https://example.org/src");
+  const std::string table = inventory.table();
+  for (const char* word : {"language", "de ", "fr ", "MIT", "GPL-2+", "email 1 in 1 files"}) EXPECT_THAT(table, HasSubstr(word));
 }
 
 TEST_F(Scan, SaysWhyItCannot) {

@@ -159,7 +159,7 @@ std::vector<Bomb> bombs() {
        {"tokenizer_json", "vocab_merges", "hf_config", "config_json", "inventory", "tokens_record"})
     list.json(target);
   list.json("tokenizer_json", "{\"model\":{\"type\":\"BPE\",\"vocab\":", "}}");
-  list.json("inventory", "{\"version\":1,\"files\":", "}");
+  list.json("inventory", "{\"version\":2,\"files\":", "}");
   list.json("manifest", "{\"format\": \"tokenwerk checkpoint\", \"shards\": ");
   list.json("manifest", "report\n");
   list.json("hf_config", "ours\n");

@@ -26,7 +26,7 @@ TW_FUZZ_TARGET(scan) {
   for (const ScannedFile& f : inventory.files) {
     if (f.state != FileState::used) continue;
     int64_t bytes = 0;
-    const bool same = read_document(inventory.folder, f, [&](std::string_view piece) {
+    const bool same = read_document(inventory.folder, f, {}, [&](std::string_view piece) {
       expect(is_utf8(piece), "text is UTF-8");
       bytes += int64_t(piece.size());
     });

@@ -1,0 +1,30 @@
+// The files of a folder, in the order of their paths, and the licences that lie among them.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "src/data/scan.h"
+
+namespace tw {
+
+struct FoundFile {
+  ScannedFile file;            // used: it is to be read
+  std::filesystem::path path;  // absolute
+};
+
+struct FoundLicence {
+  std::string licence;  // "LICENSE: MIT License", or "debian/copyright: GPL-2+" where the file has Debian's format (DEP-5)
+  std::string source;   // its Source field
+};
+
+struct FolderWalk {
+  std::vector<FoundFile> files;                           // by path
+  std::map<std::filesystem::path, FoundLicence> licences;  // by folder
+  const FoundLicence* nearest_licence(const std::filesystem::path& file, const std::filesystem::path& root) const;
+};
+// root: canonical. Names that begin with a dot and what is in leave_out are passed over.
+FolderWalk walk_folder(const std::filesystem::path& root, const std::vector<std::filesystem::path>& leave_out);
+
+}  // namespace tw

@@ -1,0 +1,153 @@
+#include "src/data/scan_cache.h"
+
+#include <unistd.h>
+
+#include <cstring>
+
+#include "src/core/error.h"
+#include "src/core/hash.h"
+
+namespace tw {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kMagic = "tokenwerk scan 1\n";  // to be raised when what is read of a file changes
+constexpr size_t kBuffer = size_t(1) << 18;
+constexpr size_t kMaxCache = size_t(8) << 30;
+
+void put(std::string& out, int64_t v) { out.append(reinterpret_cast<const char*>(&v), sizeof v); }
+void put(std::string& out, const std::string& text) {
+  put(out, int64_t(text.size()));
+  out += text;
+}
+
+// Reads what put() wrote; good() is false from the first field on that is not there whole.
+class Fields {
+ public:
+  explicit Fields(std::string_view bytes) : rest_(bytes) {}
+  int64_t number() {
+    int64_t v = 0;
+    if (const std::string_view bytes = take(sizeof v); good_) std::memcpy(&v, bytes.data(), sizeof v);
+    return v;
+  }
+  std::string text() {
+    const int64_t size = number();
+    good_ = good_ && size >= 0;
+    return good_ ? std::string(take(size_t(size))) : "";
+  }
+  std::string_view take(size_t bytes) {
+    good_ = good_ && bytes <= rest_.size();
+    if (!good_) return {};
+    const std::string_view taken = rest_.substr(0, bytes);
+    rest_.remove_prefix(bytes);
+    return taken;
+  }
+  bool good() const noexcept { return good_; }
+  bool done() const noexcept { return rest_.empty(); }
+
+ private:
+  std::string_view rest_;
+  bool good_ = true;
+};
+
+std::string record_of(const KnownFile& k) {
+  std::string body;
+  const ScannedFile& f = k.file;
+  for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.language, &f.licence, &f.source}) put(body, *text);
+  for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes}) put(body, v);
+  for (const int64_t count : f.findings) put(body, count);
+  body.append(reinterpret_cast<const char*>(k.signature.data()), sizeof k.signature);
+  std::string out;
+  put(out, int64_t(body.size()));
+  put(out, int64_t(xxh3(body.data(), body.size())));
+  return out + body;
+}
+
+bool read_record(std::string_view body, KnownFile& k) {
+  Fields fields(body);
+  ScannedFile& f = k.file;
+  for (std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.language, &f.licence, &f.source}) *text = fields.text();
+  f.state = fields.number() ? FileState::broken : FileState::used;
+  f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number();
+  for (int64_t& count : f.findings) count = fields.number();
+  const std::string_view signature = fields.take(sizeof k.signature);
+  if (!fields.good() || !fields.done()) return false;
+  std::memcpy(k.signature.data(), signature.data(), sizeof k.signature);
+  const bool digits = f.sha256.size() == 64 && f.sha256.find_first_not_of("0123456789abcdef") == f.sha256.npos;
+  return digits && f.bytes >= 0 && f.text_bytes >= 0 && f.text_bytes < int64_t(1) << 62;
+}
+
+std::string header_of(const fs::path& folder) {
+  std::string out(kMagic);
+  put(out, folder.string());
+  return out;
+}
+
+}  // namespace
+
+ScanCache::ScanCache(const fs::path& path, const fs::path& folder) : path_(path), folder_(folder) {
+  const std::string header = header_of(folder);
+  std::error_code absent;
+  if (fs::is_regular_file(path, absent) && fs::file_size(path, absent) <= kMaxCache) {
+    const MappedFile map(path);
+    const std::string_view bytes(reinterpret_cast<const char*>(map.data()), map.size());
+    if (bytes.starts_with(header)) {
+      size_t good = header.size();
+      for (Fields fields(bytes.substr(good)); !fields.done();) {
+        const int64_t size = fields.number();
+        const auto sum = uint64_t(fields.number());
+        const std::string_view body = fields.take(size < 0 ? bytes.size() : size_t(size));
+        KnownFile k;
+        if (!fields.good() || xxh3(body.data(), body.size()) != sum || !read_record(body, k)) break;
+        good += 2 * sizeof(int64_t) + body.size();
+        std::string name = k.file.path;
+        known_.insert_or_assign(std::move(name), std::move(k));
+      }
+      at_ = int64_t(good);
+    }
+  }
+  if (at_ == 0) {
+    write_file_atomically(path, header);
+    at_ = int64_t(header.size());
+  } else {
+    fs::resize_file(path, uintmax_t(at_));
+  }
+  fd_ = open_to_update(path);
+}
+
+ScanCache::~ScanCache() {
+  try {
+    flush();
+  } catch (const Error&) {  // the next scan reads these again
+  }
+}
+
+const KnownFile* ScanCache::find(const ScannedFile& file) const {
+  const auto found = known_.find(file.path);
+  if (found == known_.end()) return nullptr;
+  const ScannedFile& f = found->second.file;
+  return f.bytes == file.bytes && f.mtime_ns == file.mtime_ns && f.kind == file.kind ? &found->second : nullptr;
+}
+
+void ScanCache::add(const KnownFile& known) {
+  waiting_ += record_of(known);
+  if (waiting_.size() >= kBuffer) flush();
+}
+
+void ScanCache::flush() {
+  if (waiting_.empty()) return;
+  write_exactly(fd_.get(), waiting_.data(), waiting_.size(), at_, path_);
+  at_ += int64_t(waiting_.size());
+  waiting_.clear();
+}
+
+void ScanCache::keep(const std::vector<KnownFile>& files) {
+  waiting_.clear();
+  std::string out = header_of(folder_);
+  for (const KnownFile& k : files) out += record_of(k);
+  write_file_atomically(path_, out);
+  at_ = int64_t(out.size());
+  fd_ = open_to_update(path_);
+}
+
+}  // namespace tw

@@ -1,0 +1,42 @@
+// What is known of the files of a folder: a scan that was stopped, or that comes again, reads only what is new.
+#pragma once
+#include <filesystem>
+#include <string>
+#include <unordered_map>
+
+#include "src/core/file.h"
+#include "src/data/near_duplicates.h"
+#include "src/data/scan.h"
+
+namespace tw {
+
+struct KnownFile {
+  ScannedFile file;      // state used or broken; licence and source are what the file itself says
+  Signature signature{};
+};
+
+// A file of records, each with its XXH3. It is added to while the folder is read, so a program that is killed loses the
+// last of them; damaged records and what follows them are left out.
+class ScanCache {
+ public:
+  // A missing or foreign file, or one of another folder or version, is begun anew. Error(cannot_create), Error(io).
+  ScanCache(const std::filesystem::path& path, const std::filesystem::path& folder);
+  ~ScanCache();  // writes what is still to be written
+  ScanCache(const ScanCache&) = delete;
+  ScanCache& operator=(const ScanCache&) = delete;
+  // What is known of a file of this size, time and kind; null = it is to be read.
+  const KnownFile* find(const ScannedFile& file) const;
+  void add(const KnownFile& known);  // not from several threads at once
+  void flush();
+  // Writes the file anew with what belongs to `files` alone.
+  void keep(const std::vector<KnownFile>& files);
+
+ private:
+  std::filesystem::path path_, folder_;
+  std::unordered_map<std::string, KnownFile> known_;
+  FileDescriptor fd_;
+  int64_t at_ = 0;
+  std::string waiting_;
+};
+
+}  // namespace tw
