@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "src/codec/text/json_fields.h"
 #include "src/core/file.h"
@@ -17,6 +18,7 @@ constexpr int kVersion = 2;
 constexpr size_t kMaxInventory = size_t(2) << 30;  // bytes of the file: six million files
 constexpr std::array<const char*, 5> kStates = {"used", "duplicate", "near_duplicate", "skipped", "broken"};
 constexpr size_t kKinds = 20;  // in the table
+constexpr size_t kLongestKind = 9, kMostKinds = 10000;
 
 bool stays_inside(const std::string& path) {
   const std::filesystem::path p = path;
@@ -119,7 +121,8 @@ std::string Inventory::table(size_t shown) const {
   std::map<std::string, int64_t> encodings;
   std::array<int64_t, 5> found{}, found_in{};
   for (const ScannedFile& f : files) {
-    const bool listed = !f.kind.empty() && (kinds.contains(f.kind) || kinds.size() < kKinds);
+    // What is longer is the rest of a name rather than an ending.
+    const bool listed = !f.kind.empty() && f.kind.size() <= kLongestKind && (f.state == FileState::used || kinds.contains(f.kind) || kinds.size() < kMostKinds);
     Row& r = kinds[listed ? f.kind : "other"];
     ++r.files, r.bytes += f.bytes;
     if (f.state != FileState::used) continue;
@@ -167,7 +170,25 @@ std::string Inventory::table(size_t shown) const {
   std::string personal;
   for (const PersonalKind kind : kPersonalKinds)
     if (const size_t k = size_t(kind); found[k] > 0) personal += fmt::format("{}{} {} in {} files", personal.empty() ? "" : ", ", name_of(kind), found[k], found_in[k]);
-  if (!personal.empty()) out += "secrets and personal data: " + personal + " (data.mask puts them out of sight)\n";
+  if (!personal.empty()) {
+    out += "secrets and personal data: " + personal + " (data.mask puts them out of sight)\n";
+    std::vector<const ScannedFile*> worst;  // keys first, then whoever has most
+    for (const ScannedFile& f : files)
+      if (f.state == FileState::used && std::any_of(f.findings.begin(), f.findings.end(), [](int64_t n) { return n > 0; })) worst.push_back(&f);
+    std::stable_sort(worst.begin(), worst.end(), [](const ScannedFile* a, const ScannedFile* b) {
+      const auto rank = [](const ScannedFile& f) {
+        return std::pair(f.findings[size_t(PersonalKind::key)], std::accumulate(f.findings.begin(), f.findings.end(), int64_t(0)));
+      };
+      return rank(*a) > rank(*b);
+    });
+    for (size_t i = 0; i < std::min(shown, worst.size()); ++i) {
+      std::string counts;
+      for (const PersonalKind kind : kPersonalKinds)
+        if (const int64_t n = worst[i]->findings[size_t(kind)]) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", name_of(kind), n);
+      out += fmt::format("  {}: {}\n", printable(worst[i]->path), counts);
+    }
+    if (worst.size() > shown) out += fmt::format("  and {} more; --all lists them, inventory.json holds them\n", worst.size() - shown);
+  }
   for (const std::string& note : notes) out += "note: " + printable(note) + "\n";
   const auto list = [&](FileState state, const char* title) {
     const Sum all = sum(state);

@@ -144,6 +144,26 @@ bool behind_telephone(std::string_view s, size_t i) {
   return false;
 }
 
+// Groups of digits: {4, 3, 2} of "0049 123 45".
+std::vector<size_t> groups(std::string_view s) {
+  std::vector<size_t> sizes;
+  bool in = false;
+  for (const char c : s) {
+    if (digit(c) && !in) sizes.push_back(0);
+    if ((in = digit(c))) ++sizes.back();
+  }
+  return sizes;
+}
+
+// What stands before i, behind blanks, has a digit in it: a table or a dump.
+bool behind_number(std::string_view s, size_t i) {
+  size_t at = i;
+  while (at > 0 && (s[at - 1] == ' ' || s[at - 1] == '\t')) --at;
+  for (; at > 0 && i - at < 24 && s[at - 1] != ' ' && s[at - 1] != '\t'; --at)
+    if (digit(s[at - 1])) return true;
+  return false;
+}
+
 size_t phone(std::string_view s, size_t i) {
   if (i > 0 && (word(s[i - 1]) || s[i - 1] == '+' || s[i - 1] == '.' || s[i - 1] == '=' || s[i - 1] == '/')) return 0;
   std::string d;
@@ -151,7 +171,11 @@ size_t phone(std::string_view s, size_t i) {
   if (s[i] == '+') {
     if (i + 1 >= s.size() || s[i + 1] < '1' || s[i + 1] > '9') return 0;
     end = digits(s, i + 1, " -./()", 15, d);
-    return end && d.size() >= 8 && ends_word(s, end) && s.substr(i, end - i).find("..") == s.npos ? end : 0;
+    if (end == 0 || d.size() < 8 || !ends_word(s, end) || d.starts_with("999")) return 0;
+    if (end + 1 < s.size() && (s[end] == '.' || s[end] == ',') && digit(s[end + 1])) return 0;  // +922337203685477.5807
+    const std::string_view number = s.substr(i, end - i);
+    const bool address = std::count(number.begin(), number.end(), '.') == 3 && number.find_first_not_of("+.0123456789") == number.npos;
+    return address && std::ranges::all_of(groups(number), [](size_t n) { return n <= 3; }) ? 0 : end;
   }
   if (s[i] == '(') {
     if (i + 13 > s.size() || s[i + 4] != ')') return 0;
@@ -164,8 +188,11 @@ size_t phone(std::string_view s, size_t i) {
   if (!digit(s[i])) return 0;
   end = digits(s, i, " -/()", 17, d);
   if (end == 0 || !ends_word(s, end)) return 0;
-  const bool apart = end - i > d.size();
-  if (d.starts_with("00") && d.size() >= 10 && apart && d[2] != '0') return end;
+  if (d.starts_with("00") && d.size() >= 10 && d[2] != '0') {
+    const std::vector<size_t> sizes = groups(s.substr(i, end - i));
+    const bool code_first = sizes.size() > 1 && sizes[0] >= 3 && sizes[0] <= 7;  // "0049 89 …", "004989 …"
+    if (code_first && std::ranges::all_of(sizes, [](size_t n) { return n > 1; }) && !behind_number(s, i)) return end;
+  }
   return d.size() >= 6 && d.size() <= 15 && behind_telephone(s, i) ? end : 0;
 }
 

@@ -172,12 +172,14 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   ScanProgress progress;
   for (FoundFile& found : walk.files) {
     if (found.file.state == FileState::used) {
-      const KnownFile* before = cache ? cache->find(found.file) : nullptr;
+      std::optional<KnownFile> before;
+      if (cache) before = cache->take(found.file);
       if (!before) {
         to_read.push_back(known.size());
         progress.total_bytes += found.file.bytes;
+        before = KnownFile{.file = found.file};
       }
-      known.push_back(before ? *before : KnownFile{.file = found.file});
+      known.push_back(std::move(*before));
       entry.push_back(inventory.files.size());
       paths.push_back(std::move(found.path));
     }
@@ -206,10 +208,11 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
     }
   });
 
+  if (cache) cache->keep(known);
   std::vector<const Signature*> signatures(inventory.files.size());
   for (size_t k = 0; k < known.size(); ++k) {
     ScannedFile& file = inventory.files[entry[k]];
-    file = known[k].file;
+    file = std::move(known[k].file);
     signatures[entry[k]] = &known[k].signature;
     if (const FoundLicence* nearest = walk.nearest_licence(paths[k], root)) {
       if (file.licence.empty()) file.licence = nearest->licence;
@@ -229,7 +232,6 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
             inventory.files.empty() ? ": there are no files" : reasons);
   }
   deal_splits(inventory);
-  if (cache && !to_read.empty()) cache->keep(known);
   return inventory;
 }
 

@@ -100,6 +100,7 @@ ScanCache::ScanCache(const fs::path& path, const fs::path& folder) : path_(path)
         KnownFile k;
         if (!fields.good() || xxh3(body.data(), body.size()) != sum || !read_record(body, k)) break;
         good += 2 * sizeof(int64_t) + body.size();
+        ++records_;
         std::string name = k.file.path;
         known_.insert_or_assign(std::move(name), std::move(k));
       }
@@ -122,15 +123,19 @@ ScanCache::~ScanCache() {
   }
 }
 
-const KnownFile* ScanCache::find(const ScannedFile& file) const {
+std::optional<KnownFile> ScanCache::take(const ScannedFile& file) {
   const auto found = known_.find(file.path);
-  if (found == known_.end()) return nullptr;
+  if (found == known_.end()) return std::nullopt;
   const ScannedFile& f = found->second.file;
-  return f.bytes == file.bytes && f.mtime_ns == file.mtime_ns && f.kind == file.kind ? &found->second : nullptr;
+  std::optional<KnownFile> known;
+  if (f.bytes == file.bytes && f.mtime_ns == file.mtime_ns && f.kind == file.kind) known = std::move(found->second);
+  known_.erase(found);
+  return known;
 }
 
 void ScanCache::add(const KnownFile& known) {
   waiting_ += record_of(known);
+  ++records_;
   if (waiting_.size() >= kBuffer) flush();
 }
 
@@ -142,11 +147,14 @@ void ScanCache::flush() {
 }
 
 void ScanCache::keep(const std::vector<KnownFile>& files) {
-  waiting_.clear();
+  known_.clear();
+  flush();
+  if (records_ <= 2 * files.size()) return;
   std::string out = header_of(folder_);
   for (const KnownFile& k : files) out += record_of(k);
   write_file_atomically(path_, out);
   at_ = int64_t(out.size());
+  records_ = files.size();
   fd_ = open_to_update(path_);
 }
 

@@ -1,6 +1,7 @@
 // What is known of the files of a folder: a scan that was stopped, or that comes again, reads only what is new.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -24,11 +25,11 @@ class ScanCache {
   ~ScanCache();  // writes what is still to be written
   ScanCache(const ScanCache&) = delete;
   ScanCache& operator=(const ScanCache&) = delete;
-  // What is known of a file of this size, time and kind; null = it is to be read.
-  const KnownFile* find(const ScannedFile& file) const;
+  // What is known of a file of this size, time and kind, once; none = it is to be read.
+  std::optional<KnownFile> take(const ScannedFile& file);
   void add(const KnownFile& known);  // not from several threads at once
   void flush();
-  // Writes the file anew with what belongs to `files` alone.
+  // Where more than half of the file's records are of no use any more, writes it anew with `files` alone.
   void keep(const std::vector<KnownFile>& files);
 
  private:
@@ -36,6 +37,7 @@ class ScanCache {
   std::unordered_map<std::string, KnownFile> known_;
   FileDescriptor fd_;
   int64_t at_ = 0;
+  size_t records_ = 0;  // in the file
   std::string waiting_;
 };
 
