@@ -5,6 +5,7 @@
 #include "src/codec/text/tokenizer.h"
 #include "src/core/error.h"
 #include "src/data/formats/format.h"
+#include "src/data/formats/packed.h"
 
 namespace tw {
 namespace {
@@ -49,7 +50,8 @@ bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
   FileBytes bytes(folder / file.path, file.bytes);
   Taker taker(file, mask, take, document_end);
   try {
-    extract(*format, encoding, bytes, taker);
+    const auto inside = unpack(file.path, bytes);
+    extract(*format, encoding, inside ? *inside : bytes, taker);
     taker.end();
     return bytes.sha256() == file.sha256;
   } catch (const Error&) {

@@ -26,11 +26,22 @@ bool word(char c) { return alnum(c) || c == '_' || static_cast<unsigned char>(c)
 bool begins_word(std::string_view s, size_t i) { return i == 0 || !word(s[i - 1]); }
 bool ends_word(std::string_view s, size_t end) { return end >= s.size() || !word(s[end]); }
 
-// Each returns the end of what begins at i, or 0.
+// x@2x.png
+bool names_file(std::string_view ending) {
+  constexpr std::string_view kEndings[] = {"png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "html"};
+  return std::find(std::begin(kEndings), std::end(kEndings), ending) != std::end(kEndings);
+}
+
+// Each of these returns the end of what begins at i, or 0.
 
 size_t email(std::string_view s, size_t i) {
   size_t at = i;
-  while (at < s.size() && at - i <= 64 && local_part(s[at])) ++at;
+  while (at < s.size() && at - i <= 64) {
+    const auto c = static_cast<unsigned char>(s[at]);
+    if (local_part(s[at])) ++at;
+    else if (c >= 0xC3 && c <= 0xC9 && at + 1 < s.size()) at += 2;  // Latin letters with marks (RFC 6531)
+    else break;
+  }
   if (at == i || at - i > 64 || at >= s.size() || s[at] != '@' || !alnum(s[i]) || s[at - 1] == '.') return 0;
   size_t end = 0, label = at + 1;
   int labels = 0;
@@ -40,7 +51,7 @@ size_t email(std::string_view s, size_t i) {
     ++labels;
     // The last label is of letters: package@1.2.3 is none.
     const bool letters = std::all_of(s.begin() + long(label), s.begin() + long(j), [](char c) { return !digit(c); }) || s.substr(label, 4) == "xn--";
-    if (labels >= 2 && letters && j - label >= 2) end = j;
+    if (labels >= 2 && letters && j - label >= 2 && !names_file(s.substr(label, j - label))) end = j;
     if (j >= s.size() || s[j] != '.') break;
     label = j + 1;
   }

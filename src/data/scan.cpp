@@ -12,6 +12,7 @@
 #include "src/core/utf8.h"
 #include "src/data/folder_walk.h"
 #include "src/data/formats/format.h"
+#include "src/data/formats/packed.h"
 #include "src/data/language.h"
 #include "src/data/scan_cache.h"
 
@@ -97,7 +98,11 @@ void read_content(KnownFile& known, const fs::path& path) {
   try {
     const Format& format = *find_format(path);
     FileBytes bytes(path);
-    const DocumentReport report = inspect_document(format, bytes);
+    DocumentReport report;
+    {
+      const auto inside = unpack(path, bytes);
+      report = inspect_document(format, inside ? *inside : bytes);
+    }
     file.sha256 = bytes.sha256();
     file.bytes = bytes.bytes();
     if (file.bytes == 0) return broken("empty");
@@ -106,12 +111,14 @@ void read_content(KnownFile& known, const fs::path& path) {
     if (file.kind == "html") {
       std::string head(4 * kHead, '\0');
       FileBytes page(path);
-      head.resize(page.read(head.data(), head.size()));
+      const auto inside = unpack(path, page);
+      head.resize((inside ? *inside : page).read(head.data(), head.size()));
       file.source = repaired_utf8(canonical_link(head));
     }
     FileBytes again(path);
+    const auto inside = unpack(path, again);
     Measure text(known);
-    extract(format, report.encoding, again, text);
+    extract(format, report.encoding, inside ? *inside : again, text);
     if (!text.finish()) return broken("no text inside");
   } catch (const Error& e) {
     broken(e.what());

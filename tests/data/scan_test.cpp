@@ -8,6 +8,7 @@
 
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/data/document_text.h"
 #include "src/data/scan_cache.h"
 #include "tests/meter/scratch_folder.h"
 
@@ -246,6 +247,26 @@ TEST_F(Scan, SaysLanguageLicenceSourceAndPersonalData) {
   EXPECT_EQ(find(inventory, "pkg/doc.txt").source, "https://example.org/src");
   const std::string table = inventory.table();
   for (const char* word : {"language", "de ", "fr ", "MIT", "GPL-2+", "email 1 in 1 files"}) EXPECT_THAT(table, HasSubstr(word));
+}
+
+TEST_F(Scan, DocumentsOfEveryKindAreReadAgainAsTheyWereScanned) {
+  const fs::path documents = TW_DOCUMENTS;
+  fs::create_directories(docs());
+  for (const char* name : {"python-docx.docx", "odfpy.odt"}) fs::copy_file(documents / name, docs() / name);
+  write("a.eml", "Subject: x\n\nText of a mail\n");
+  write("b.jsonl", "{\"text\": \"one\"}\nno json\n{\"text\": \"two\"}\n");
+  write("c.csv", "a,b\n1,2\n");
+  write("d.py", "def f():\n    return 1\n");
+  const Inventory inventory = scan(docs());
+  EXPECT_EQ(inventory.sum(FileState::used).files, 6);
+  for (const ScannedFile& f : inventory.files) {
+    int64_t bytes = 0;
+    int documents_of_file = 1;
+    EXPECT_TRUE(read_document(inventory.folder, f, {}, [&](std::string_view piece) { bytes += int64_t(piece.size()); }, [&] { ++documents_of_file; })) << f.path;
+    EXPECT_EQ(bytes, f.text_bytes) << f.path;
+    EXPECT_EQ(documents_of_file, f.path == "b.jsonl" ? 2 : 1);
+  }
+  EXPECT_THAT(inventory.table(), HasSubstr("note: b.jsonl: 1 of 3 lines are no JSON, the first is line 2"));
 }
 
 TEST_F(Scan, SaysWhyItCannot) {

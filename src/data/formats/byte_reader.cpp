@@ -60,9 +60,11 @@ size_t FileBytes::read(char* data, size_t bytes) {
 }
 
 void FileBytes::drain() {
+  if (drained_) return;  // who reads whole() moves the place where we would go on
   std::vector<char> block(kBlock);
   while (read(block.data(), block.size()) > 0) {
   }
+  drained_ = true;
 }
 
 FileDescriptor FileBytes::whole(int64_t most) {

@@ -5,21 +5,32 @@
 #include <string>
 
 #include "src/core/error.h"
+#include "src/data/formats/packed.h"
 
 namespace tw {
 namespace {
-constexpr const Format* kFormats[] = {&kPlainText, &kMarkdown, &kHtml};
+constexpr const Format* kFormats[] = {&kPlainText, &kMarkdown, &kHtml, &kPdf, &kDocx, &kOdt, &kJsonLines, &kCsv, &kMail, &kSource};
+
+std::string lower(std::string name) {
+  for (char& c : name) c = char(std::tolower(static_cast<unsigned char>(c)));
+  return name;
+}
+
+bool has(std::span<const std::string_view> names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 }  // namespace
 
 std::span<const Format* const> all_formats() noexcept { return kFormats; }
 
 const Format* find_format(const std::filesystem::path& path) {
-  std::string extension = path.extension().string();
-  if (extension.empty()) return nullptr;
-  extension.erase(0, 1);
-  for (char& c : extension) c = char(std::tolower(static_cast<unsigned char>(c)));
+  const std::filesystem::path inner = unpacked_name(path);
+  const std::string name = lower(inner.filename().string());
+  std::string extension = lower(inner.extension().string());
   for (const Format* f : kFormats)
-    if (std::find(f->extensions.begin(), f->extensions.end(), extension) != f->extensions.end()) return f;
+    if (has(f->names, name)) return f;
+  if (extension.empty()) return inner != path ? &kPlainText : nullptr;
+  extension.erase(0, 1);
+  for (const Format* f : kFormats)
+    if (has(f->extensions, extension)) return f;
   return nullptr;
 }
 

@@ -29,12 +29,14 @@ struct Format {
   // One of the two. Error(data) says why there is no text.
   void (*from_text)(TextReader& file, DocumentSink& sink) = nullptr;
   void (*from_bytes)(ByteReader& file, DocumentSink& sink) = nullptr;
+  std::span<const std::string_view> names = {};  // of whole files, lower case: "makefile"
 };
 
-extern const Format kPlainText, kMarkdown, kHtml;
+extern const Format kPlainText, kMarkdown, kHtml, kPdf, kDocx, kOdt, kJsonLines, kCsv, kMail, kSource;
 
 std::span<const Format* const> all_formats() noexcept;
-// By the extension, whatever its case; nullptr = none of ours.
+// By the name, then the extension, whatever their case; of "a.md.gz" (packed.h) that of "a.md". What is packed and has no
+// extension inside is taken for text. nullptr = none of ours.
 const Format* find_format(const std::filesystem::path& path);
 const Format* format_of_kind(std::string_view kind) noexcept;
 
@@ -43,7 +45,7 @@ struct DocumentReport {
   std::optional<Encoding> encoding;
   std::string reason;  // why it cannot be read, "" = it can
 };
-// Reads the file once. Error(no_input), Error(data).
+// Reads the file once; bytes as find_format() and unpack() take them. Error(no_input), Error(data).
 DocumentReport inspect_document(const Format& format, ByteReader& file);
 // Reads the file once and gives its text. Error(no_input), Error(data).
 void extract(const Format& format, std::optional<Encoding> encoding, ByteReader& file, DocumentSink& sink);
@@ -51,5 +53,7 @@ void extract(const Format& format, std::optional<Encoding> encoding, ByteReader&
 // The text of an HTML document: paragraphs divided by an empty line, lists with "- " or their numbers, white space
 // as a browser shows it, `pre` as it is; without scripts, styles, head and navigation. Linear in time, no recursion.
 std::string html_to_text(std::string_view html);
+// The paragraphs of what pdftotext writes (lines as on paper, pages ended by form feeds), whatever bytes it is.
+void pdf_paragraphs(std::span<const std::string_view> pieces, DocumentSink& sink);
 
 }  // namespace tw
