@@ -172,7 +172,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "  tokenwerk generate hf-folder --ids ids.txt --greedy -n 24 --print-ids");
   std::string path, tokenizer, ids_file;
   std::vector<std::string> prompts;
-  bool json = false, print_ids = false, greedy = false, ignore_eos = false;
+  bool json = false, print_ids = false, greedy = false, ignore_eos = false, nearest = false;
   int64_t samples_each = 1;
   std::string temperature, top_k, top_p, seed, count;
   arguments.word("MODEL", path, "Run, checkpoint or Hugging Face folder");
@@ -188,6 +188,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.flag("--ignore-eos", ignore_eos, "Go on behind the token that ends a text");
   arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
   arguments.flag("--print-ids", print_ids, "Print token ids, one row a sample, instead of text");
+  arguments.flag("--nearest", nearest, "Name the passage of the run's training text that each sample is nearest to");
   arguments.flag("--json", json, "Print the samples as JSON");
   arguments.allow_settings();
   if (!arguments.parse(words)) return ExitCode::ok;
@@ -200,6 +201,12 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   TW_CHECK(samples_each >= 1, config, "--samples {}: at least one", samples_each);
   if (world.rank() != 0) return ExitCode::ok;  // one rank is enough
 
+  std::shared_ptr<const TokenFile> training;
+  if (nearest) {
+    const fs::path file = fs::path(path) / "tokens" / "train.h5";
+    TW_CHECK(fs::exists(file), no_input, "--nearest looks into the training text of a run: there is no {}", file.string());
+    training = TokenFile::open(file);
+  }
   ThreadTeam team(resolve_threads(config, 1));
   const Stream stream(team);
   const ModelAtWork m(path, dtype_of(config), tokenizer, stream);
@@ -245,7 +252,16 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       seconds += sample.generation.token_seconds;
       done.push_back(std::move(sample));
     }
-  if (json) print(samples_json(m, config, done).dump(2) + "\n");
+  nlohmann::json out = samples_json(m, config, done);
+  if (nearest) add_nearest(out, m, *training, done, team, false);
+  if (json) print(out.dump(2) + "\n");
+  for (size_t i = 0; nearest && !json && i < done.size(); ++i) {
+    const auto& n = out["samples"][i]["nearest"];
+    const std::string text = n["text"];
+    log_info("sample {}: {:.0f} % of its runs of eight bytes stand in the training text; the longest equal part, {} bytes, in {}{}", i + 1,
+             100 * n["overlap"].get<double>(), n["longest_match"].get<int64_t>(), text.empty() ? "none" : n["path"].get<std::string>(),
+             text.empty() ? "" : ":\n" + text);
+  }
   flush_output();
   log_info("{} tokens, {:.1f} a second", tokens, seconds > 0 ? double(tokens) / seconds : 0.0);
   return ExitCode::ok;

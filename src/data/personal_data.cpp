@@ -166,6 +166,10 @@ std::vector<size_t> groups(std::string_view s) {
   return sizes;
 }
 
+bool is_date(const std::string& digits, std::string_view number) {
+  return digits.size() == 8 && number.size() == 10 && number[4] == '-' && number[7] == '-' && (digits.starts_with("19") || digits.starts_with("20"));
+}
+
 // What stands before i, behind blanks, has a digit in it: a table or a dump.
 bool behind_number(std::string_view s, size_t i) {
   size_t at = i;
@@ -183,6 +187,7 @@ size_t phone(std::string_view s, size_t i) {
     if (i + 1 >= s.size() || s[i + 1] < '1' || s[i + 1] > '9') return 0;
     end = digits(s, i + 1, " -./()", 15, d);
     if (end == 0 || d.size() < 8 || !ends_word(s, end) || d.starts_with("999")) return 0;
+    if (is_date(d, s.substr(i + 1, end - i - 1))) return 0;  // +2026-11-25 in a patch
     if (end + 1 < s.size() && (s[end] == '.' || s[end] == ',') && digit(s[end + 1])) return 0;  // +922337203685477.5807
     const std::string_view number = s.substr(i, end - i);
     const bool address = std::count(number.begin(), number.end(), '.') == 3 && number.find_first_not_of("+.0123456789") == number.npos;
@@ -279,7 +284,8 @@ bool named_secret(std::string_view s, size_t i, size_t& begin, size_t& end) {
   end = at;
   const std::string_view value = s.substr(begin, end - begin);
   // What looks random: letters and digits, no path, address or variable.
-  return value.size() >= 8 && value.size() <= 256 && value[0] != '$' && value[0] != '/' && value.find("://") == value.npos &&
+  return value.size() >= 8 && value.size() <= 256 && !std::strchr("$/#\\", value[0]) && value.find("://") == value.npos &&
+         value.find('\\') == value.npos &&
          std::any_of(value.begin(), value.end(), digit) && std::any_of(value.begin(), value.end(), letter) && entropy(value) >= 2.75;
 }
 

@@ -124,6 +124,32 @@ TEST_F(Tokenize, ThreadsChangeNoBit) {
   }
 }
 
+TEST_F(Tokenize, WhatIsMaskedNeverBecomesATokenAndAnotherMaskMakesThemAnew) {
+  for (int i = 0; i < 12; ++i) write("doc" + std::to_string(i) + ".txt", prose(2000, uint32_t(i)) + " secret.person@example.org " + prose(500, uint32_t(50 + i)));
+  inventory_ = scan(docs());
+  const auto text = [&] {
+    const auto tokenizer = TextTokenizer::load(options_.out / "tokenizer.json");
+    std::string all;
+    for (const Split split : kSplits) {
+      const auto file = TokenFile::open(options_.out / "tokens" / (std::string(name_of(split)) + ".h5"), 0, true);
+      std::vector<int32_t> ids;
+      for (int64_t i = 0; i < file->size(); ++i) ids.push_back((*file)[i]);
+      all += tokenizer->decode(ids, true);
+    }
+    return all;
+  };
+  run();
+  EXPECT_THAT(text(), HasSubstr("secret.person@example.org"));
+  options_.mask = PersonalMask({"email"});
+  const TokenizeResult masked = run();
+  EXPECT_FALSE(masked.of(Split::train).reused);
+  EXPECT_THAT(text(), testing::AllOf(HasSubstr("[EMAIL]"), Not(HasSubstr("secret.person"))));
+  EXPECT_THAT(read_file(options_.out / "tokenizer.json"), Not(HasSubstr("secret")));
+  EXPECT_TRUE(run().of(Split::train).reused);
+  options_.mask = PersonalMask();
+  EXPECT_FALSE(run().of(Split::train).reused);
+}
+
 TEST_F(Tokenize, WhatIsThereIsKept) {
   const TokenizeResult first = run();
   const auto sum = [&] { return TokenFile::open(options_.out / "tokens/train.h5", 0, true)->checksum(); };
