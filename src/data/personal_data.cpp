@@ -386,15 +386,21 @@ void PersonalData::line(std::string_view s) {
     i = stop == s.npos ? (end == s.npos ? 0 : s.size()) : stop + 5;
     if (mask_.has(PersonalKind::key)) kept = i;
   }
+  // Most lines have nothing of what all that is looked for has.
+  bool digits = false;
+  for (const char c : s) digits |= digit(c);
+  const bool address = s.find('@') != s.npos, token = s.find("eyJ") != s.npos, block = s.find("-----BEGIN ") != s.npos;
+  const bool assigns = digits && s.find_first_of("=:") != s.npos;
+  if (!digits && !address && !token && !block) i = s.size();
   while (i < s.size()) {
     const char c = s[i];
     size_t end = 0;
     if (alnum(c) && begins_word(s, i)) {
       size_t begin = 0;
       if (letter(c)) {
-        if ((end = known_key(s, i)) || (end = web_token(s, i))) {
+        if ((digits && (end = known_key(s, i))) || (token && (end = web_token(s, i)))) {
           found(PersonalKind::key, i, end);
-        } else if (named_secret(s, i, begin, end)) {
+        } else if (assigns && named_secret(s, i, begin, end)) {
           found(PersonalKind::key, begin, end);
         } else if ((end = iban(s, i))) {
           found(PersonalKind::iban, i, end);
@@ -404,7 +410,7 @@ void PersonalData::line(std::string_view s) {
       } else if ((end = phone(s, i))) {
         found(PersonalKind::phone, i, end);
       }
-      if (!end && (i == 0 || !local_part(s[i - 1])) && (end = email(s, i))) found(PersonalKind::email, i, end);
+      if (!end && address && (i == 0 || !local_part(s[i - 1])) && (end = email(s, i))) found(PersonalKind::email, i, end);
       if (!end) {  // the rest of the word
         end = i + 1;
         while (end < s.size() && word(s[end])) ++end;
