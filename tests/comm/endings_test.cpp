@@ -60,7 +60,7 @@ Ending contract(int ranks, const std::string& filter) {
 
 void expect_ending(const Ending& ending, int code, const char* words) {
   EXPECT_EQ(ending.code, code) << ending.output;
-  EXPECT_LT(ending.seconds, 10) << ending.output;
+  EXPECT_LT(ending.seconds, 30) << ending.output;
   EXPECT_NE(ending.output.find(words), std::string::npos) << ending.output;
 }
 
