@@ -23,6 +23,7 @@ std::string human_count(double count) {
 
 std::string human_seconds(double s) {
   if (!std::isfinite(s)) return "?";
+  if (s < 9.95e-6) return fmt::format("{:.1f} us", s * 1e6);
   if (s < 0.9995e-3) return fmt::format("{:.0f} us", s * 1e6);
   if (s < 0.99995) return fmt::format("{:.1f} ms", s * 1e3);
   if (s < 59.995) return fmt::format("{:.2f} s", s);
