@@ -252,7 +252,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       seconds += sample.generation.token_seconds;
       done.push_back(std::move(sample));
     }
-  nlohmann::json out = samples_json(m, config, done);
+  nlohmann::json out;
+  if (json || nearest) out = samples_json(m, config, done);  // wants a tokenizer, which --print-ids does without
   if (nearest) add_nearest(out, m, *training, done, team, false);
   if (json) print(out.dump(2) + "\n");
   for (size_t i = 0; nearest && !json && i < done.size(); ++i) {
