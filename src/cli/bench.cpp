@@ -105,7 +105,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       const std::string text = roof_table(*roof, team.size(), world.size()) + exchange_table(exchange, world.size()) +
                                disk_line(disk, system, folder.string()) + "\n";
       print(text);
-      std::fflush(stdout);
+      flush_output();
     }
   }
   say("training steps");

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "src/cli/job.h"
+#include "src/core/utf8.h"
 #include "src/data/token_text.h"
 #include "src/meter/baselines.h"
 #include "src/meter/progress.h"
@@ -28,8 +29,7 @@ std::vector<std::string> folders_of(const std::string& path) {
 }
 
 std::string ending_of(const std::string& path) {
-  std::string ending = fs::path(path).extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  const std::string ending = ascii_lower(fs::path(path).extension().string());
   return ending.empty() ? "without an ending" : ending;
 }
 

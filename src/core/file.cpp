@@ -40,6 +40,17 @@ FileDescriptor open_to_update(const fs::path& path) {
   return fd;
 }
 
+fs::path find_program(std::string_view path, std::string_view name) {
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find(':', at), path.size());
+    const fs::path file = fs::path(path.substr(at, end - at)) / name;
+    std::error_code absent;
+    if (end > at && fs::is_regular_file(file, absent) && ::access(file.c_str(), X_OK) == 0) return file;
+    at = end + 1;
+  }
+  return {};
+}
+
 namespace {
 [[noreturn]] void output_failed() {
   if (errno == EPIPE) throw ClosedOutput(ExitCode::io, "standard output: nobody reads it");

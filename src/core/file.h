@@ -28,6 +28,9 @@ void read_exactly(int fd, void* data, size_t bytes, int64_t offset, const std::f
 void write_exactly(int fd, const void* data, size_t bytes, int64_t offset, const std::filesystem::path& path);
 int64_t file_size(const std::filesystem::path& path);  // Error(no_input)
 
+// The first file called `name` that may be run in the folders of `path`, which colons divide; empty where there is none.
+std::filesystem::path find_program(std::string_view path, std::string_view name);
+
 // A result for standard output. ClosedOutput where nobody reads it any more, Error(io).
 void print(std::string_view text);
 void flush_output();

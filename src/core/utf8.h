@@ -38,6 +38,8 @@ inline int decode_utf8(std::string_view text, char32_t& code) noexcept {
   return n;
 }
 
+std::string ascii_lower(std::string_view text);  // A to Z as a to z, all else as it is
+
 // U+FFFD where `code` is a surrogate or beyond U+10FFFF.
 void append_utf8(std::string& out, char32_t code);
 bool is_utf8(std::string_view text) noexcept;

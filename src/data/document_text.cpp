@@ -47,15 +47,14 @@ bool read_document(const std::filesystem::path& folder, const ScannedFile& file,
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && (encoding || file.encoding.empty()), data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path,
            file.kind, file.encoding);
-  FileBytes bytes(folder / file.path, file.bytes);
+  DocumentFile document(folder / file.path, file.bytes);
   Taker taker(file, mask, take, document_end);
   try {
-    const auto inside = unpack(file.path, bytes);
-    extract(*format, encoding, inside ? *inside : bytes, taker);
+    extract(*format, encoding, document.content(), taker);
     taker.end();
-    return bytes.sha256() == file.sha256;
+    return document.file().sha256() == file.sha256;
   } catch (const Error&) {
-    if (bytes.grown()) return false;
+    if (document.file().grown()) return false;
     throw;
   }
 }

@@ -21,23 +21,14 @@ constexpr size_t kLicenceText = size_t(64) << 10;  // bytes read of it
 
 std::string printable_name(const fs::path& path) { return repaired_utf8(path.string()); }
 
-std::string first_line(std::string_view text) {
-  std::string line(text.substr(0, std::min(text.find_first_of("\r\n"), kLicenceLine)));
+std::string first_line(std::string_view text, size_t most) {
+  std::string line(text.substr(0, std::min(text.find_first_of("\r\n"), most)));
   while (!line.empty() && (line.back() == ' ' || !is_utf8(line))) line.pop_back();  // a character cut in two
   return line;
 }
 
-// What stands behind the first `key` at or after `from` on its line.
-std::string field(std::string_view text, std::string_view key, size_t from) {
-  const size_t at = text.find(key, from);
-  if (at == text.npos) return "";
-  const size_t begin = text.find_first_not_of(" \t", at + key.size());
-  return begin == text.npos ? "" : first_line(text.substr(begin));
-}
-
 bool is_licence_name(const fs::path& path) {
-  std::string stem = path.stem().string();
-  for (char& c : stem) c = char(std::tolower(static_cast<unsigned char>(c)));
+  const std::string stem = ascii_lower(path.stem().string());
   const std::string extension = path.extension().string();
   const bool text = extension.empty() || extension == ".txt" || extension == ".md";
   return text && (stem == "license" || stem == "licence" || stem == "copying" || stem == "copyright");
@@ -139,11 +130,12 @@ class Walk {
     } catch (const Error&) {  // then its name alone
     }
     if (text.starts_with("Format:")) {
-      const std::string licence = field(text, "\nLicense:", std::max<size_t>(1, text.find("\nFiles: *")) - 1), source = field(text, "\nSource:", 0);
+      const std::string licence = line_behind(text, "\nLicense:", std::max<size_t>(1, text.find("\nFiles: *")) - 1),
+                        source = line_behind(text, "\nSource:");
       if (!licence.empty()) return {name + ": " + licence, source};
     }
     const size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-    const std::string line = first_line(std::string_view(text).substr(begin));
+    const std::string line = first_line(std::string_view(text).substr(begin), kLicenceLine);
     return {name + (line.empty() ? "" : ": " + line), ""};
   }
 
@@ -154,6 +146,13 @@ class Walk {
 };
 
 }  // namespace
+
+std::string line_behind(std::string_view text, std::string_view key, size_t from, size_t most) {
+  const size_t at = text.find(key, from);
+  if (at == text.npos) return "";
+  const size_t begin = text.find_first_not_of(" \t", at + key.size());
+  return begin == text.npos ? "" : first_line(text.substr(begin), most);
+}
 
 const FoundLicence* FolderWalk::nearest_licence(const fs::path& file, const fs::path& root) const {
   for (fs::path folder = file.parent_path();; folder = folder.parent_path()) {

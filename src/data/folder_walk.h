@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/data/scan.h"
@@ -24,6 +25,9 @@ struct FolderWalk {
   std::map<std::filesystem::path, FoundLicence> licences;  // by folder
   const FoundLicence* nearest_licence(const std::filesystem::path& file, const std::filesystem::path& root) const;
 };
+// What stands behind the first `key` at or after `from` on its line, at most `most` bytes of it, whole characters.
+std::string line_behind(std::string_view text, std::string_view key, size_t from = 0, size_t most = 100);
+
 // root: canonical. Names that begin with a dot and what is in leave_out are passed over.
 FolderWalk walk_folder(const std::filesystem::path& root, const std::vector<std::filesystem::path>& leave_out);
 

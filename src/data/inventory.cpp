@@ -167,6 +167,9 @@ std::string Inventory::table(size_t shown) const {
   }
   for (const auto& [encoding, count] : encodings)
     if (encoding != "UTF-8") out += fmt::format("{} {} in {}\n", count, count == 1 ? "file" : "files", encoding);
+  const auto rest_of = [&](size_t all) {
+    if (all > shown) out += fmt::format("  and {} more; --all lists them, inventory.json holds them\n", all - shown);
+  };
   std::string personal;
   for (const PersonalKind kind : kPersonalKinds)
     if (const size_t k = size_t(kind); found[k] > 0) personal += fmt::format("{}{} {} in {} files", personal.empty() ? "" : ", ", name_of(kind), found[k], found_in[k]);
@@ -187,7 +190,7 @@ std::string Inventory::table(size_t shown) const {
         if (const int64_t n = worst[i]->findings[size_t(kind)]) counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", name_of(kind), n);
       out += fmt::format("  {}: {}\n", printable(worst[i]->path), counts);
     }
-    if (worst.size() > shown) out += fmt::format("  and {} more; --all lists them, inventory.json holds them\n", worst.size() - shown);
+    rest_of(worst.size());
   }
   for (const std::string& note : notes) out += "note: " + printable(note) + "\n";
   const auto list = [&](FileState state, const char* title) {
@@ -200,7 +203,7 @@ std::string Inventory::table(size_t shown) const {
       if (listed++ == shown) break;
       out += fmt::format("  {}: {}\n", printable(f.path), printable(f.reason));
     }
-    if (all.files > int64_t(shown)) out += fmt::format("  and {} more; --all lists them, inventory.json holds them\n", all.files - int64_t(shown));
+    rest_of(size_t(all.files));
   };
   list(FileState::broken, "broken");
   list(FileState::duplicate, "duplicates, dropped");

@@ -24,27 +24,12 @@ constexpr size_t kReasonsShown = 5;
 constexpr size_t kHead = size_t(4) << 10;  // bytes in which a file says what it is
 constexpr size_t kLongestSaid = 200;
 
-// The rest of the line behind `key`, up to white space.
-std::string word_behind(std::string_view text, std::string_view key) {
-  const size_t at = text.find(key);
-  if (at == text.npos) return "";
-  const size_t begin = text.find_first_not_of(" \t", at + key.size());
-  if (begin == text.npos) return "";
-  std::string said(text.substr(begin, std::min(text.find_first_of("\r\n", begin), begin + kLongestSaid) - begin));
+// What a file says of itself behind `key`, without the end of the comment or tag it stands in.
+std::string said_behind(std::string_view text, std::string_view key) {
+  std::string said = line_behind(text, key, 0, kLongestSaid);
   for (const char* end : {"*/", "-->", "\""}) said = said.substr(0, said.find(end));
-  while (!said.empty() && (said.back() == ' ' || said.back() == '#' || !is_utf8(said))) said.pop_back();
+  while (!said.empty() && (said.back() == ' ' || said.back() == '#')) said.pop_back();
   return said;
-}
-
-// <link rel="canonical" href="...">, as pages say where they belong.
-std::string canonical_link(std::string_view html) {
-  size_t at = html.find("rel=\"canonical\"");
-  if (at == html.npos) return "";
-  const size_t begin = html.rfind('<', at), end = html.find('>', at);
-  if (begin == html.npos || end == html.npos) return "";
-  const std::string_view tag = html.substr(begin, end - begin);
-  const size_t href = tag.find("href=\"");
-  return href == tag.npos ? "" : std::string(tag.substr(href + 6, std::min(tag.find('"', href + 6) - href - 6, kLongestSaid)));
 }
 
 // Takes the text of a file and finds out what it is.
@@ -63,6 +48,7 @@ class Measure final : public DocumentSink {
     signature_.feed("\n");
   }
   void note(std::string text) override { known_.file.note += (known_.file.note.empty() ? "" : "; ") + text; }
+  void source(std::string text) override { known_.file.source = std::move(text); }
   // False where there was nothing but white space.
   bool finish() {
     ScannedFile& f = known_.file;
@@ -71,11 +57,11 @@ class Measure final : public DocumentSink {
     known_.signature = signature_.finish();
     if (f.kind != "source") f.language = language_of(head_);
     const std::string_view head = std::string_view(head_).substr(0, kHead);
-    if (std::string id = word_behind(head, "SPDX-License-Identifier:"); !id.empty()) f.licence = "SPDX: " + id;
+    if (std::string id = said_behind(head, "SPDX-License-Identifier:"); !id.empty()) f.licence = "SPDX: " + id;
     if (head.starts_with("---\n")) {  // front matter
       const std::string_view matter = head.substr(0, std::min(head.find("\n---", 3), head.size()));
       for (const char* key : {"\nsource:", "\nurl:", "\ncanonical_url:"})
-        if (f.source.empty()) f.source = word_behind(matter, key);
+        if (f.source.empty()) f.source = said_behind(matter, key);
     }
     return any_;
   }
@@ -97,28 +83,16 @@ void read_content(KnownFile& known, const fs::path& path) {
   };
   try {
     const Format& format = *find_format(path);
-    FileBytes bytes(path);
-    DocumentReport report;
-    {
-      const auto inside = unpack(path, bytes);
-      report = inspect_document(format, inside ? *inside : bytes);
-    }
-    file.sha256 = bytes.sha256();
-    file.bytes = bytes.bytes();
+    DocumentFile first(path);
+    const DocumentReport report = inspect_document(format, first.content());
+    file.sha256 = first.file().sha256();
+    file.bytes = first.file().bytes();
     if (file.bytes == 0) return broken("empty");
     if (!report.reason.empty()) return broken(report.reason);
     if (report.encoding) file.encoding = name_of(*report.encoding);
-    if (file.kind == "html") {
-      std::string head(4 * kHead, '\0');
-      FileBytes page(path);
-      const auto inside = unpack(path, page);
-      head.resize((inside ? *inside : page).read(head.data(), head.size()));
-      file.source = repaired_utf8(canonical_link(head));
-    }
-    FileBytes again(path);
-    const auto inside = unpack(path, again);
+    DocumentFile again(path);
     Measure text(known);
-    extract(format, report.encoding, inside ? *inside : again, text);
+    extract(format, report.encoding, again.content(), text);
     if (!text.finish()) return broken("no text inside");
   } catch (const Error& e) {
     broken(e.what());

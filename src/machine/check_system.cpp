@@ -7,6 +7,7 @@
 #include "kernels/dispatch.h"
 #include "src/core/clock.h"
 #include "src/core/format.h"
+#include "src/core/utf8.h"
 #include "src/hdf5/h5.h"
 #include "src/machine/checks.h"
 #include "src/machine/kernel_files.h"
@@ -132,8 +133,7 @@ void check_system(const Surroundings& here, Findings& out) {
   std::string locale;
   for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
     if (locale.empty()) locale = here.environment(name);
-  std::string small = locale;
-  std::transform(small.begin(), small.end(), small.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  const std::string small = ascii_lower(locale);
   if (small.find("utf-8") != small.npos || small.find("utf8") != small.npos) out.ok("locale", locale);
   else out.note("locale", (locale.empty() ? "none is set" : locale) + ": no UTF-8, terminals may show other letters", "export LC_ALL=C.UTF-8");
   check_clock(here, out);

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <optional>
 
 #include "src/core/dynamic_library.h"
 #include "src/core/format.h"
+#include "src/core/utf8.h"
 #include "src/machine/kernel_files.h"
 
 namespace tw {
@@ -65,7 +65,7 @@ constexpr int (*with())(Arguments...) { return nullptr; }
 
 // "00000000:1B:00.0" and "0000:1b:00.0" are one place: domain of 4 digits, small letters.
 std::string plain_bus_id(std::string id) {
-  std::transform(id.begin(), id.end(), id.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+  id = ascii_lower(id);
   const size_t colon = id.find(':');
   if (colon != id.npos && colon > 4) id.erase(0, colon - 4);
   return id;

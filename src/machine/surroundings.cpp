@@ -5,6 +5,8 @@
 
 #include <cstdlib>
 
+#include "src/core/file.h"
+
 namespace tw {
 namespace fs = std::filesystem;
 namespace {
@@ -50,16 +52,6 @@ fs::path existing_folder(const fs::path& folder) {
   return at;
 }
 
-fs::path find_program(const Surroundings& here, const std::string& name) {
-  const std::string path = here.environment("PATH");
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find(':', at), path.size());
-    const fs::path file = fs::path(path.substr(at, end - at)) / name;
-    std::error_code absent;
-    if (end > at && fs::is_regular_file(file, absent) && ::access(file.c_str(), X_OK) == 0) return file;
-    at = end + 1;
-  }
-  return {};
-}
+fs::path find_program(const Surroundings& here, const std::string& name) { return find_program(here.environment("PATH"), name); }
 
 }  // namespace tw

@@ -1,7 +1,6 @@
 // Documents of every kind but HTML: what becomes of real ones, of odd ones and of those that mean harm.
 #include <gmock/gmock.h>
 #include <lzma.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <functional>
@@ -15,6 +14,7 @@
 #include "src/data/formats/format.h"
 #include "src/data/formats/packed.h"
 #include "tests/meter/scratch_folder.h"
+#include "tests/support/archives.h"
 #include "tests/support/test_data.h"
 
 namespace tw {
@@ -41,12 +41,11 @@ struct Taken final : DocumentSink {
 Taken read(const fs::path& path) {
   const Format* format = find_format(path);
   EXPECT_TRUE(format) << path;
-  FileBytes first(path), second(path);
-  const auto packed_first = unpack(path, first), packed_second = unpack(path, second);
-  const DocumentReport report = inspect_document(*format, packed_first ? *packed_first : first);
+  DocumentFile first(path), second(path);
+  const DocumentReport report = inspect_document(*format, first.content());
   TW_CHECK(report.reason.empty(), data, "{}", report.reason);
   Taken taken;
-  extract(*format, report.encoding, packed_second ? *packed_second : second, taken);
+  extract(*format, report.encoding, second.content(), taken);
   return taken;
 }
 
@@ -68,19 +67,7 @@ class Formats : public testing::Test {
   ScratchFolder folder_;
 };
 
-std::string gzip(const std::string& text) {
-  z_stream z{};
-  deflateInit2(&z, 9, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&z, text.size()) + 64, '\0');
-  z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  z.avail_in = uInt(text.size());
-  z.next_out = reinterpret_cast<Bytef*>(out.data());
-  z.avail_out = uInt(out.size());
-  deflate(&z, Z_FINISH);
-  out.resize(z.total_out);
-  deflateEnd(&z);
-  return out;
-}
+std::string gzip(const std::string& text) { return deflated(text); }
 std::string zstd(const std::string& text) {
   std::string out(ZSTD_compressBound(text.size()), '\0');
   out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));

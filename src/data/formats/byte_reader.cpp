@@ -49,7 +49,7 @@ FileBytes::FileBytes(const fs::path& path, int64_t most) : path_(path), most_(mo
 
 size_t FileBytes::read(char* data, size_t bytes) {
   for (;;) {
-    const ssize_t n = ::read(fd_.get(), data, bytes);
+    const ssize_t n = ::pread(fd_.get(), data, bytes, at_);  // who reads whole() moves the descriptor's place
     if (n < 0 && errno == EINTR) continue;
     TW_CHECK(n >= 0, no_input, "cannot read {}: {}", path_.string(), std::strerror(errno));
     at_ += n;
@@ -60,16 +60,13 @@ size_t FileBytes::read(char* data, size_t bytes) {
 }
 
 void FileBytes::drain() {
-  if (drained_) return;  // who reads whole() moves the place where we would go on
   std::vector<char> block(kBlock);
   while (read(block.data(), block.size()) > 0) {
   }
-  drained_ = true;
 }
 
 FileDescriptor FileBytes::whole(int64_t most) {
   TW_CHECK(size_ <= most, data, "larger than {}, the limit of this kind", human_bytes(double(most)));
-  drain();
   FileDescriptor same(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
   TW_CHECK(same && ::lseek(same.get(), 0, SEEK_SET) == 0, io, "reading {} again failed: {}", path_.string(), std::strerror(errno));
   return same;

@@ -39,7 +39,6 @@ class FileBytes final : public ByteReader {
   void drain();
   std::filesystem::path path_;
   int64_t most_, size_ = 0, at_ = 0;
-  bool drained_ = false;
   FileDescriptor fd_;  // after size_, which opening it sets
   Sha256 sum_;
 };

@@ -51,18 +51,6 @@ void limit(int resource, uint64_t most) noexcept {
   ::_exit(kNotThere);
 }
 
-std::string find_program(const std::string& name) {
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path && *path ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!rest.empty()) {
-    const size_t colon = std::min(rest.find(':'), rest.size());
-    const std::string candidate = std::string(rest.substr(0, colon)) + "/" + name;
-    if (candidate[0] == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-    rest.remove_prefix(std::min(colon + 1, rest.size()));
-  }
-  return "";
-}
-
 class Child {
  public:
   explicit Child(pid_t pid) : pid_(pid) {}
@@ -99,8 +87,9 @@ void pipe_of(FileDescriptor& reads, FileDescriptor& writes) {
 ChildEnd run_child(const std::vector<std::string>& words, const FileDescriptor& input, const ChildLimits& limits,
                    const std::function<void(std::string_view)>& take) {
   ChildEnd end;
-  const std::string path = find_program(words.at(0));
-  if (path.empty()) return end;
+  const char* folders = std::getenv("PATH");
+  const std::filesystem::path path = find_program(folders && *folders ? folders : "/usr/local/bin:/usr/bin:/bin", words.at(0));
+  if (!path.is_absolute()) return end;
   std::vector<std::string> copies = words, variables = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8"};
   std::vector<char*> argv, environment;
   for (std::string& w : copies) argv.push_back(w.data());

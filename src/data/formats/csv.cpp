@@ -110,7 +110,7 @@ class Rows {
   }
   void end_row() {
     if (state_ == State::quote) put_field(std::exchange(held_, ""));
-    while (out_.size() > begin_ && (out_.ends_with(" | ") || out_.back() == ' ')) out_.resize(out_.size() - (out_.back() == ' ' && !out_.ends_with(" | ") ? 1 : 3));
+    while (out_.size() > begin_ && out_.back() == ' ') out_.resize(out_.size() - (out_.ends_with(" | ") ? 3 : 1));
     if (any_) out_ += '\n';
     else out_.resize(begin_);
     begin_ = out_.size();

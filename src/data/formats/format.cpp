@@ -1,20 +1,15 @@
 #include "src/data/formats/format.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string>
 
 #include "src/core/error.h"
+#include "src/core/utf8.h"
 #include "src/data/formats/packed.h"
 
 namespace tw {
 namespace {
 constexpr const Format* kFormats[] = {&kPlainText, &kMarkdown, &kHtml, &kPdf, &kDocx, &kOdt, &kJsonLines, &kCsv, &kMail, &kSource};
-
-std::string lower(std::string name) {
-  for (char& c : name) c = char(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
 
 bool has(std::span<const std::string_view> names, std::string_view name) { return std::find(names.begin(), names.end(), name) != names.end(); }
 }  // namespace
@@ -23,8 +18,8 @@ std::span<const Format* const> all_formats() noexcept { return kFormats; }
 
 const Format* find_format(const std::filesystem::path& path) {
   const std::filesystem::path inner = unpacked_name(path);
-  const std::string name = lower(inner.filename().string());
-  std::string extension = lower(inner.extension().string());
+  const std::string name = ascii_lower(inner.filename().string());
+  std::string extension = ascii_lower(inner.extension().string());
   for (const Format* f : kFormats)
     if (has(f->names, name)) return f;
   if (extension.empty()) return inner != path ? &kPlainText : nullptr;

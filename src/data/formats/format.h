@@ -20,6 +20,8 @@ class DocumentSink {
   virtual void end_document() {}
   // What a person should know of a file that can be used all the same: "3 of 100 lines are no JSON …".
   virtual void note(std::string) {}
+  // Where the document says it is from.
+  virtual void source(std::string) {}
 };
 
 // What most formats need of a file is its text, whatever its encoding; some are bytes (PDF, mail).

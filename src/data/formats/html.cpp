@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::string_view kExtensions[] = {"html", "htm", "xhtml"};
 constexpr size_t kMaxBytes = size_t(64) << 20;  // of a document: it is held in memory
+constexpr size_t kHead = size_t(16) << 10, kLongestLink = 200;  // bytes
 constexpr size_t kMaxIndent = 8;                // levels of lists that show
 
 template <size_t N>
@@ -41,12 +42,6 @@ constexpr std::string_view kBlocks[] = {"address", "article", "aside",  "blockqu
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = char(c + 32);
-  return out;
-}
 
 struct Tag {
   std::string name;
@@ -162,7 +157,7 @@ bool Extractor::read_tag(Tag& tag) {
   if (in_[at_] == '/') tag.end = true, ++at_;
   const size_t begin = at_;
   while (at_ < in_.size() && !is_space(in_[at_]) && in_[at_] != '/' && in_[at_] != '>') ++at_;
-  tag.name = lower(in_.substr(begin, std::min(at_ - begin, size_t(64))));
+  tag.name = ascii_lower(in_.substr(begin, std::min(at_ - begin, size_t(64))));
   while (at_ < in_.size()) {
     const char c = in_[at_];
     if (c == '>') {
@@ -185,7 +180,7 @@ bool Extractor::read_tag(Tag& tag) {
 void Extractor::read_attribute(Tag& tag) {
   const size_t begin = at_++;  // a '=' in the first place belongs to the name
   while (at_ < in_.size() && !is_space(in_[at_]) && in_[at_] != '/' && in_[at_] != '>' && in_[at_] != '=') ++at_;
-  const std::string name = lower(in_.substr(begin, std::min(at_ - begin, size_t(16))));
+  const std::string name = ascii_lower(in_.substr(begin, std::min(at_ - begin, size_t(16))));
   size_t i = at_;
   while (i < in_.size() && is_space(in_[i])) ++i;
   std::string_view value;
@@ -209,7 +204,7 @@ void Extractor::read_attribute(Tag& tag) {
   value = value.substr(0, 512);
   while (!value.empty()) {
     const size_t end = std::min(value.find_first_of(" \t\n\f\r"), value.size());
-    if (is_one_of(lower(value.substr(0, end)), kChrome)) tag.chrome = true;
+    if (is_one_of(ascii_lower(value.substr(0, end)), kChrome)) tag.chrome = true;
     value.remove_prefix(std::min(end + 1, value.size()));
   }
 }
@@ -218,7 +213,7 @@ void Extractor::skip_raw(const std::string& name) {
   while (at_ < in_.size()) {
     at_ = past("</", at_);
     const std::string_view rest = in_.substr(at_);
-    if (rest.size() <= name.size() || lower(rest.substr(0, name.size())) != name) continue;
+    if (rest.size() <= name.size() || ascii_lower(rest.substr(0, name.size())) != name) continue;
     const char c = rest[name.size()];
     if (!is_space(c) && c != '/' && c != '>') continue;
     at_ = past(">", at_);
@@ -387,7 +382,7 @@ void Extractor::flush() {
 
 // What is no UTF-8 was taken for Windows-1252. A document that says it is something else would become nonsense.
 void check_charset(std::string_view html) {
-  const std::string head = lower(html.substr(0, 1024));
+  const std::string head = ascii_lower(html.substr(0, 1024));
   for (const std::string_view mark : {"charset=", "encoding="}) {
     size_t at = head.find(mark);
     if (at == std::string::npos) continue;
@@ -401,6 +396,17 @@ void check_charset(std::string_view html) {
   }
 }
 
+// <link rel="canonical" href="...">, as pages say where they belong.
+std::string canonical_link(std::string_view html) {
+  const size_t at = html.find("rel=\"canonical\"");
+  if (at == html.npos) return "";
+  const size_t begin = html.rfind('<', at), end = html.find('>', at);
+  if (begin == html.npos || end == html.npos) return "";
+  const std::string_view tag = html.substr(begin, end - begin);
+  const size_t href = tag.find("href=\"");
+  return href == tag.npos ? "" : std::string(tag.substr(href + 6, std::min(tag.find('"', href + 6) - href - 6, kLongestLink)));
+}
+
 void read_html(TextReader& file, DocumentSink& sink) {
   std::string html, block;
   while (file.next(block)) {
@@ -408,6 +414,7 @@ void read_html(TextReader& file, DocumentSink& sink) {
     html += block;
     TW_CHECK(html.size() <= kMaxBytes, data, "larger than {}, the limit of an HTML document", human_bytes(double(kMaxBytes)));
   }
+  sink.source(repaired_utf8(canonical_link(std::string_view(html).substr(0, kHead))));
   sink.text(html_to_text(html));
 }
 

@@ -5,7 +5,6 @@
 #include <zstd.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdint>
 #include <new>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include "src/core/error.h"
 #include "src/core/format.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -39,7 +39,7 @@ class Unpacker : public ByteReader {
       made = decode(data, bytes);
     }
     given_ += int64_t(made);
-    TW_CHECK(given_ <= kFree + kRatio * taken_, data, "more than {} times its packed size would come out: a decompression bomb?", kRatio);
+    check_unpacked(given_, taken_);
     return made;
   }
 
@@ -153,21 +153,19 @@ class Unzstd final : public Unpacker {
   bool between_ = false;
 };
 
-std::string ending_of(const fs::path& path) {
-  std::string ending = path.extension().string();
-  for (char& c : ending) c = char(std::tolower(static_cast<unsigned char>(c)));
-  return ending;
-}
-
 }  // namespace
 
+void check_unpacked(int64_t out, int64_t in) {
+  TW_CHECK(out <= kFree + kRatio * in, data, "more than {} times its packed size would come out: a decompression bomb?", kRatio);
+}
+
 fs::path unpacked_name(const fs::path& path) {
-  const std::string ending = ending_of(path);
+  const std::string ending = ascii_lower(path.extension().string());
   return ending == ".gz" || ending == ".zst" || ending == ".xz" ? fs::path(path).replace_extension() : path;
 }
 
 std::unique_ptr<ByteReader> unpack(const fs::path& path, ByteReader& packed) {
-  const std::string ending = ending_of(path);
+  const std::string ending = ascii_lower(path.extension().string());
   if (ending == ".gz") return std::make_unique<Gunzip>(packed);
   if (ending == ".xz") return std::make_unique<Unxz>(packed);
   if (ending == ".zst") return std::make_unique<Unzstd>(packed);

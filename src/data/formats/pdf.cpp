@@ -78,14 +78,10 @@ class Paragraphs {
     for (size_t i = 0; i < line.size();) {
       size_t end = i, dots = 0;
       while (end < line.size() && (line[end] == '.' || line[end] == ' ')) dots += line[end++] == '.';
-      if (dots > 3) {
-        text += ' ';
-        i = end;
-      } else {
-        end = std::max(end, i + 1);
-        text.append(line, i, end - i);
-        i = end;
-      }
+      end = std::max(end, i + 1);
+      if (dots > 3) text += ' ';
+      else text.append(line, i, end - i);
+      i = end;
     }
     while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.pop_back();
     text.erase(0, std::min(text.find_first_not_of(" \t"), text.size()));
@@ -141,8 +137,8 @@ namespace {
 
 void read_pdf(ByteReader& file, DocumentSink& sink) {
   const FileDescriptor whole = file.whole(kMaxFile);
-  char magic[5] = {};
-  TW_CHECK(::pread(whole.get(), magic, sizeof magic, 0) > 0, data, "empty");
+  char first = 0;
+  TW_CHECK(::pread(whole.get(), &first, 1, 0) > 0, data, "empty");
   Paragraphs paragraphs(sink);
   bool text = false;
   const ChildEnd end = run_child({"pdftotext", "-q", "-enc", "UTF-8", "-", "-"}, whole, {}, [&](std::string_view piece) {

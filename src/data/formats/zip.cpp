@@ -10,11 +10,11 @@
 #include <memory>
 
 #include "src/core/error.h"
+#include "src/data/formats/packed.h"
 
 namespace tw {
 namespace {
 
-constexpr int64_t kFree = int64_t(64) << 20, kRatio = 200;
 constexpr int kMostEntries = 65536;
 
 struct Close {
@@ -44,7 +44,7 @@ bool read_zip_entry(const FileDescriptor& file, std::string_view name, const std
     if (path && name == path) break;
   }
   TW_CHECK(!archive_entry_is_encrypted(entry), data, "encrypted: save it without a password");
-  for (int64_t given = 0, most = kFree + kRatio * int64_t(s.st_size);;) {
+  for (int64_t given = 0;;) {
     const void* data = nullptr;
     size_t bytes = 0;
     int64_t offset = 0;
@@ -52,7 +52,7 @@ bool read_zip_entry(const FileDescriptor& file, std::string_view name, const std
     if (result == ARCHIVE_EOF) return true;
     TW_CHECK(result == ARCHIVE_OK || result == ARCHIVE_WARN, data, "{} inside it is damaged: {}", name, reason(a.get()));
     given += int64_t(bytes);
-    TW_CHECK(given <= most, data, "more than {} times its packed size would come out: a decompression bomb?", kRatio);
+    check_unpacked(given, s.st_size);
     take({static_cast<const char*>(data), bytes});
   }
 }
