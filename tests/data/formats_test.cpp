@@ -197,7 +197,8 @@ TEST_F(Formats, MailIsItsHeadItsTextAndTheNamesOfWhatIsAttached) {
 
 TEST_F(Formats, Pdf) {
   EXPECT_THAT(why("a.pdf", "%PDF-1.4\nnothing"), HasSubstr("damaged or no PDF"));
-  EXPECT_THAT(why("a.pdf", "text"), HasSubstr("damaged or no PDF"));
+  EXPECT_THAT(why("a.pdf", "text"), HasSubstr("damaged or no PDF: pdftotext ended with 1, Syntax"));
+  EXPECT_THAT(why("a.pdf", read_file(kDocuments / "encrypted.pdf")), HasSubstr("a password is needed"));
   const auto path = test_data("pdf-html/debian-faq.de.pdf");
   if (!path) GTEST_SKIP() << "the PDF of the test data is missing";
   const std::string text = read(*path).documents[0];

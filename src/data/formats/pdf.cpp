@@ -141,7 +141,7 @@ void read_pdf(ByteReader& file, DocumentSink& sink) {
   TW_CHECK(::pread(whole.get(), &first, 1, 0) > 0, data, "empty");
   Paragraphs paragraphs(sink);
   bool text = false;
-  const ChildEnd end = run_child({"pdftotext", "-q", "-enc", "UTF-8", "-", "-"}, whole, {}, [&](std::string_view piece) {
+  const ChildEnd end = run_child({"pdftotext", "-enc", "UTF-8", "-", "-"}, whole, {}, [&](std::string_view piece) {
     text = text || piece.find_first_not_of(" \n\f\r\t") != piece.npos;
     paragraphs.feed(piece);
   });
