@@ -133,23 +133,46 @@ void make_folders(const fs::path& path) {
            e ? e.message() : "a file of that name is in the way");
 }
 
-void write_file_atomically(const fs::path& path, std::string_view content) {
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const fs::path temporary = path.string() + ".tmp." + std::to_string(::getpid());
-  try {
-    FileDescriptor fd = open_to_write(temporary);
-    write_exactly(fd.get(), content.data(), content.size(), 0, temporary);
-    fault_point("file.fsync");
-    TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", temporary.string(), std::strerror(errno));
-    fd.reset();
-    fault_point("file.rename");
-    TW_CHECK(::rename(temporary.c_str(), path.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary.string(),
-             path.string(), std::strerror(errno));
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+AtomicFile::AtomicFile(const fs::path& path)
+    : path_(path), temporary_(path.string() + ".tmp." + std::to_string(::getpid())), fd_(open_to_write(temporary_)) {}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::string_view content) {
+  constexpr size_t kBuffer = size_t(1) << 18;
+  if (waiting_.size() + content.size() > kBuffer) flush();
+  if (content.size() > kBuffer) {
+    write_exactly(fd_.get(), content.data(), content.size(), at_, temporary_);
+    at_ += int64_t(content.size());
+  } else {
+    waiting_ += content;
   }
-  fsync_path(folder);
+}
+
+void AtomicFile::flush() {
+  write_exactly(fd_.get(), waiting_.data(), waiting_.size(), at_, temporary_);
+  at_ += int64_t(waiting_.size());
+  waiting_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  fault_point("file.fsync");
+  TW_CHECK(::fsync(fd_.get()) == 0, io, "flushing {} to disk failed: {}", temporary_.string(), std::strerror(errno));
+  fd_.reset();
+  fault_point("file.rename");
+  TW_CHECK(::rename(temporary_.c_str(), path_.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary_.string(), path_.string(),
+           std::strerror(errno));
+  temporary_.clear();
+  fsync_path(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 MappedFile::MappedFile(const fs::path& path) {

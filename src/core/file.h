@@ -42,8 +42,25 @@ struct ClosedOutput final : Error {
 // Whole file. Error(no_input) where it cannot be read, Error(data) where it is larger than `limit`.
 std::string read_file(const std::filesystem::path& path, size_t limit = size_t(1) << 30);
 
-// Writes NAME.tmp.<pid>, fsync, rename, fsync of the folder: readers see the old file or the whole
-// new one. Error(cannot_create) or Error(io).
+// Writes NAME.tmp.<pid>; commit(): fsync, rename, fsync of the folder. Readers see the old file or the whole new one.
+// Without commit() nothing is left. Error(cannot_create) or Error(io).
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::string_view content);
+  void commit();
+  int64_t bytes() const noexcept { return at_ + int64_t(waiting_.size()); }  // written so far
+
+ private:
+  void flush();
+  std::filesystem::path path_, temporary_;  // empty after commit()
+  FileDescriptor fd_;
+  int64_t at_ = 0;
+  std::string waiting_;
+};
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 void fsync_path(const std::filesystem::path& path);  // file or folder; Error(io)
 void make_folders(const std::filesystem::path& path);  // Error(cannot_create)

@@ -47,8 +47,8 @@ class Walk {
       folders_.pop_back();
       visit(folder);
     }
-    std::sort(out_.files.begin(), out_.files.end(), [](const FoundFile& a, const FoundFile& b) {
-      return std::tie(a.file.path, a.path) < std::tie(b.file.path, b.path);  // names that are not UTF-8 may look the same
+    std::sort(out_.files.begin(), out_.files.end(), [](const ScannedFile& a, const ScannedFile& b) {
+      return std::tie(a.path, a.bytes, a.mtime_ns) < std::tie(b.path, b.bytes, b.mtime_ns);  // names that are not UTF-8 may look the same
     });
   }
 
@@ -107,7 +107,7 @@ class Walk {
     } else if (format) {
       file.state = FileState::used;  // until its content says otherwise
     }
-    out_.files.push_back({std::move(file), path});
+    out_.files.push_back(std::move(file));
   }
   void add(const fs::path& path, FileState state, std::string reason) {
     ScannedFile file;
@@ -117,7 +117,7 @@ class Walk {
     file.kind = state == FileState::broken ? "" : printable_name(path.extension());
     std::error_code error;
     if (const auto size = fs::file_size(path, error); !error) file.bytes = int64_t(size);
-    out_.files.push_back({std::move(file), path});
+    out_.files.push_back(std::move(file));
   }
   FoundLicence read_licence(const fs::path& path) const {
     const std::string name = printable_name(path.lexically_relative(root_));

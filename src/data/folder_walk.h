@@ -10,18 +10,13 @@
 
 namespace tw {
 
-struct FoundFile {
-  ScannedFile file;            // used: it is to be read
-  std::filesystem::path path;  // absolute
-};
-
 struct FoundLicence {
   std::string licence;  // "LICENSE: MIT License", or "debian/copyright: GPL-2+" where the file has Debian's format (DEP-5)
   std::string source;   // its Source field
 };
 
 struct FolderWalk {
-  std::vector<FoundFile> files;                           // by path
+  std::vector<ScannedFile> files;                          // by path; used: it is to be read
   std::map<std::filesystem::path, FoundLicence> licences;  // by folder
   const FoundLicence* nearest_licence(const std::filesystem::path& file, const std::filesystem::path& root) const;
 };

@@ -224,32 +224,34 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
   const auto text = [](const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); };
   const SplitShares& s = inventory.shares;
   const ordered_json shares = {{"train", s.train}, {"val", s.val}, {"test", s.test}};
-  std::string out = fmt::format(
+  AtomicFile out(path);
+  out.write(fmt::format(
       "{{\n\"version\": {},\n\"folder\": {},\n\"shares\": {},\n\"near_duplicates\": {},\n\"scanned_at\": {},\n\"notes\": {},\n\"files\": [", kVersion,
-      text(inventory.folder.string()), text(shares), text(inventory.near_duplicates), text(inventory.scanned_at), text(inventory.notes));
+      text(inventory.folder.string()), text(shares), text(inventory.near_duplicates), text(inventory.scanned_at), text(inventory.notes)));
   for (const ScannedFile& f : inventory.files) {
     ordered_json findings = ordered_json::object();
     for (const PersonalKind kind : kPersonalKinds)
       if (const int64_t count = f.findings[size_t(kind)]) findings[name_of(kind)] = count;
-    out += &f == inventory.files.data() ? "\n" : ",\n";
-    out += text({{"path", f.path},
-                 {"state", kStates[size_t(f.state)]},
-                 {"reason", f.reason},
-                 {"kind", f.kind},
-                 {"bytes", f.bytes},
-                 {"mtime_ns", f.mtime_ns},
-                 {"sha256", f.sha256},
-                 {"encoding", f.encoding},
-                 {"text_bytes", f.text_bytes},
-                 {"licence", f.licence},
-                 {"source", f.source},
-                 {"language", f.language},
-                 {"duplicate_of", f.duplicate_of},
-                 {"note", f.note},
-                 {"findings", findings},
-                 {"split", name_of(f.split)}});
+    out.write(&f == inventory.files.data() ? "\n" : ",\n");
+    out.write(text({{"path", f.path},
+                   {"state", kStates[size_t(f.state)]},
+                   {"reason", f.reason},
+                   {"kind", f.kind},
+                   {"bytes", f.bytes},
+                   {"mtime_ns", f.mtime_ns},
+                   {"sha256", f.sha256},
+                   {"encoding", f.encoding},
+                   {"text_bytes", f.text_bytes},
+                   {"licence", f.licence},
+                   {"source", f.source},
+                   {"language", f.language},
+                   {"duplicate_of", f.duplicate_of},
+                   {"note", f.note},
+                   {"findings", findings},
+                   {"split", name_of(f.split)}}));
   }
-  write_file_atomically(path, out + "\n]\n}\n");
+  out.write("\n]\n}\n");
+  out.commit();
 }
 
 Inventory read_inventory(const std::filesystem::path& path) {

@@ -111,11 +111,12 @@ void drop_duplicates(Inventory& inventory) {
   }
 }
 
-void drop_near_duplicates(Inventory& inventory, const std::vector<const Signature*>& signatures, double threshold) {
+// signatures: of the files at `places`.
+void drop_near_duplicates(Inventory& inventory, const std::vector<size_t>& places, const std::vector<Signature>& signatures, double threshold) {
   std::vector<const Signature*> used;
   std::vector<ScannedFile*> files;
-  for (size_t i = 0; i < inventory.files.size(); ++i)
-    if (inventory.files[i].state == FileState::used) used.push_back(signatures[i]), files.push_back(&inventory.files[i]);
+  for (size_t m = 0; m < places.size(); ++m)
+    if (ScannedFile& file = inventory.files[places[m]]; file.state == FileState::used) used.push_back(&signatures[m]), files.push_back(&file);
   const std::vector<NearDuplicate> found = find_near_duplicates(used, threshold);
   for (size_t i = 0; i < found.size(); ++i) {
     if (found[i].of < 0) continue;
@@ -146,25 +147,23 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   inventory.near_duplicates = options.near_duplicates;
   inventory.scanned_at = unix_seconds();
 
-  std::vector<KnownFile> known;       // of the files that are read
-  std::vector<size_t> entry;          // their places in the inventory
-  std::vector<size_t> to_read;        // places in known
-  std::vector<fs::path> paths;
+  inventory.files = std::move(walk.files);
+
+  std::vector<size_t> meant;    // places in the inventory of the files that are meant to be read
+  std::vector<size_t> to_read;  // places in `meant` of those of which nothing is known
+  for (size_t i = 0; i < inventory.files.size(); ++i)
+    if (inventory.files[i].state == FileState::used) meant.push_back(i);
+  std::vector<Signature> signatures(meant.size());
   ScanProgress progress;
-  for (FoundFile& found : walk.files) {
-    if (found.file.state == FileState::used) {
-      std::optional<KnownFile> before;
-      if (cache) before = cache->take(found.file);
-      if (!before) {
-        to_read.push_back(known.size());
-        progress.total_bytes += found.file.bytes;
-        before = KnownFile{.file = found.file};
-      }
-      known.push_back(std::move(*before));
-      entry.push_back(inventory.files.size());
-      paths.push_back(std::move(found.path));
+  for (size_t m = 0; m < meant.size(); ++m) {
+    ScannedFile& file = inventory.files[meant[m]];
+    if (std::optional<KnownFile> before = cache ? cache->take(file) : std::nullopt) {
+      file = std::move(before->file);
+      signatures[m] = before->signature;
+    } else {
+      to_read.push_back(m);
+      progress.total_bytes += file.bytes;
     }
-    inventory.files.push_back(std::move(found.file));
   }
   progress.total_files = int64_t(to_read.size());
 
@@ -173,11 +172,15 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   ThreadTeam team(std::max(1, options.threads));
   team.run(int64_t(to_read.size()), [&](int64_t i, int) {
     if (stop) return;
-    KnownFile& k = known[to_read[size_t(i)]];
-    const int64_t expected = k.file.bytes;
-    read_content(k, paths[to_read[size_t(i)]]);
+    const size_t m = to_read[size_t(i)];
+    ScannedFile& file = inventory.files[meant[m]];
+    const int64_t expected = file.bytes;
+    KnownFile k{.file = file};
+    read_content(k, root / file.path);
     const std::lock_guard lock(mutex);
     if (cache && !k.file.sha256.empty()) cache->add(k);
+    file = std::move(k.file);
+    signatures[m] = k.signature;
     ++progress.files;
     progress.bytes += expected;
     if (!options.progress || stop) return;
@@ -189,19 +192,16 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
     }
   });
 
-  if (cache) cache->keep(known);
-  std::vector<const Signature*> signatures(inventory.files.size());
-  for (size_t k = 0; k < known.size(); ++k) {
-    ScannedFile& file = inventory.files[entry[k]];
-    file = std::move(known[k].file);
-    signatures[entry[k]] = &known[k].signature;
-    if (const FoundLicence* nearest = walk.nearest_licence(paths[k], root)) {
-      if (file.licence.empty()) file.licence = nearest->licence;
-      if (file.source.empty()) file.source = nearest->source;
-    }
+  if (cache) cache->keep(meant.size(), [&](size_t m) { return KnownFile{inventory.files[meant[m]], signatures[m]}; });
+  for (const size_t place : meant) {
+    ScannedFile& file = inventory.files[place];
+    const FoundLicence* nearest = walk.nearest_licence(root / file.path, root);
+    if (!nearest) continue;
+    if (file.licence.empty()) file.licence = nearest->licence;
+    if (file.source.empty()) file.source = nearest->source;
   }
   drop_duplicates(inventory);
-  if (options.near_duplicates > 0) drop_near_duplicates(inventory, signatures, options.near_duplicates);
+  if (options.near_duplicates > 0) drop_near_duplicates(inventory, meant, signatures, options.near_duplicates);
   if (inventory.sum(FileState::used).files == 0) {
     std::string reasons;
     size_t shown = 0;

@@ -99,10 +99,10 @@ ScanCache::ScanCache(const fs::path& path, const fs::path& folder) : path_(path)
         const std::string_view body = fields.take(size < 0 ? bytes.size() : size_t(size));
         KnownFile k;
         if (!fields.good() || xxh3(body.data(), body.size()) != sum || !read_record(body, k)) break;
-        good += 2 * sizeof(int64_t) + body.size();
+        good += 2 * sizeof(int64_t);
+        known_[xxh3(k.file.path.data(), k.file.path.size())] = {int64_t(good), size};
+        good += body.size();
         ++records_;
-        std::string name = k.file.path;
-        known_.insert_or_assign(std::move(name), std::move(k));
       }
       at_ = int64_t(good);
     }
@@ -124,12 +124,15 @@ ScanCache::~ScanCache() {
 }
 
 std::optional<KnownFile> ScanCache::take(const ScannedFile& file) {
-  const auto found = known_.find(file.path);
+  const auto found = known_.find(xxh3(file.path.data(), file.path.size()));
   if (found == known_.end()) return std::nullopt;
-  const ScannedFile& f = found->second.file;
-  std::optional<KnownFile> known;
-  if (f.bytes == file.bytes && f.mtime_ns == file.mtime_ns && f.kind == file.kind) known = std::move(found->second);
+  std::string body(size_t(found->second.bytes), '\0');
+  read_exactly(fd_.get(), body.data(), body.size(), found->second.at, path_);
   known_.erase(found);
+  KnownFile known;
+  if (!read_record(body, known)) return std::nullopt;
+  const ScannedFile& f = known.file;
+  if (f.path != file.path || f.bytes != file.bytes || f.mtime_ns != file.mtime_ns || f.kind != file.kind) return std::nullopt;
   return known;
 }
 
@@ -146,15 +149,16 @@ void ScanCache::flush() {
   waiting_.clear();
 }
 
-void ScanCache::keep(const std::vector<KnownFile>& files) {
+void ScanCache::keep(size_t files, const std::function<KnownFile(size_t)>& file) {
   known_.clear();
   flush();
-  if (records_ <= 2 * files.size()) return;
-  std::string out = header_of(folder_);
-  for (const KnownFile& k : files) out += record_of(k);
-  write_file_atomically(path_, out);
-  at_ = int64_t(out.size());
-  records_ = files.size();
+  if (records_ <= 2 * files) return;
+  AtomicFile out(path_);
+  out.write(header_of(folder_));
+  for (size_t i = 0; i < files; ++i) out.write(record_of(file(i)));
+  at_ = out.bytes();
+  out.commit();
+  records_ = files;
   fd_ = open_to_update(path_);
 }
 

@@ -1,6 +1,7 @@
 // What is known of the files of a folder: a scan that was stopped, or that comes again, reads only what is new.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -29,12 +30,15 @@ class ScanCache {
   std::optional<KnownFile> take(const ScannedFile& file);
   void add(const KnownFile& known);  // not from several threads at once
   void flush();
-  // Where more than half of the file's records are of no use any more, writes it anew with `files` alone.
-  void keep(const std::vector<KnownFile>& files);
+  // Where more than half of the file's records are of no use any more, writes it anew with these alone.
+  void keep(size_t files, const std::function<KnownFile(size_t)>& file);
 
  private:
+  struct Record {  // in the file
+    int64_t at = 0, bytes = 0;
+  };
   std::filesystem::path path_, folder_;
-  std::unordered_map<std::string, KnownFile> known_;
+  std::unordered_map<uint64_t, Record> known_;  // by the XXH3 of the path
   FileDescriptor fd_;
   int64_t at_ = 0;
   size_t records_ = 0;  // in the file

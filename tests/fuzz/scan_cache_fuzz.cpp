@@ -22,5 +22,5 @@ TW_FUZZ_TARGET(scan_cache) {
     expect(known->file.sha256.size() == 64 && known->file.text_bytes >= 0, "what is known is whole");
     cache.add(*known);
   }
-  cache.keep({});
+  cache.keep(0, nullptr);
 }
