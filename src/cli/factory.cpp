@@ -21,7 +21,7 @@ std::string first_sample(const std::filesystem::path& file) {
   const auto json = nlohmann::json::parse(read_file(file, 1 << 24), nullptr, false);
   if (!json.is_object() || !json.contains("samples") || json["samples"].empty()) return "";
   const auto& sample = json["samples"][0];
-  return sample.value("prompt", "") + sample.value("text", "");
+  return blank_lines_folded(sample.value("prompt", "") + sample.value("text", ""));
 }
 
 void say_how_to_go_on(const Job& job, const TrainingOutcome& outcome, const std::vector<std::string>& words) {

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace tw {
@@ -46,6 +47,20 @@ std::string shortened(std::string_view text, size_t most) {
   while (head > 0 && (text[head] & 0xC0) == 0x80) --head;  // whole characters
   while (tail < text.size() && (text[tail] & 0xC0) == 0x80) ++tail;
   return std::string(text.substr(0, head)) + " […] " + std::string(text.substr(tail));
+}
+
+std::string blank_lines_folded(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t run = text.find("\n\n\n\n");
+    out += text.substr(0, run);
+    if (run == text.npos) break;
+    text.remove_prefix(run);
+    const size_t breaks = std::min(text.find_first_not_of('\n'), text.size());
+    out += fmt::format("\n[{} blank lines]\n", breaks - 1);
+    text.remove_prefix(breaks);
+  }
+  return out;
 }
 
 std::string shell_word(std::string_view text) {

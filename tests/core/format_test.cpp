@@ -56,6 +56,8 @@ TEST(Format, LongTextsLoseTheirMiddle) {
   EXPECT_EQ(shortened("abcdef", 6), "abcdef");
   EXPECT_EQ(shortened("abcdefgh", 6), "abc […] fgh");
   EXPECT_EQ(shortened("ab\u00e9\u00e9\u00e9cd", 6), "ab […] cd") << "whole characters";
+  EXPECT_EQ(blank_lines_folded("a\n\n\nb\n"), "a\n\n\nb\n");
+  EXPECT_EQ(blank_lines_folded("a\n\n\n\nb\n\n\n\n\n"), "a\n[3 blank lines]\nb\n[4 blank lines]\n");
   EXPECT_EQ(Error(ExitCode::data, std::string(1 << 20, 'x')).what(), shortened(std::string(1 << 20, 'x'), 8000));
 }
 

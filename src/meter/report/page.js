@@ -229,7 +229,11 @@ for (const chart of charts) {
   log.addEventListener('click', toggle);
   if (usable && 'log' in figure.dataset) toggle();
 
-  plot.setAttribute('aria-description', plot.getAttribute('aria-label'));
+  const description = figure.appendChild(document.createElement('p'));
+  description.hidden = true;
+  description.id = 'about-' + charts.indexOf(chart);
+  description.textContent = plot.getAttribute('aria-label');
+  plot.setAttribute('aria-describedby', description.id);
   plot.setAttribute('aria-label', figure.querySelector('h3').textContent + ', crosshair');
   plot.setAttribute('role', 'slider');
   plot.setAttribute('aria-valuemin', Math.round(whole[0]));

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "src/core/format.h"
 #include "src/meter/report/common_part.h"
 #include "src/meter/report/facts.h"
 #include "src/meter/report/sections.h"
@@ -28,7 +29,9 @@ std::string marked(std::string_view text, size_t begin, size_t length, size_t li
 std::string nearest(const Json& sample, std::string_view text, CommonPart& common) {
   const Json& n = part_of(sample, "nearest");
   if (!n.is_object()) return "";
-  std::string passage = text_of(n, "text").substr(0, 2 * kText);
+  std::string passage = blank_lines_folded(text_of(n, "text").substr(0, 2 * kText));
+  if (passage.empty())
+    return "<div class=\"near\"><h4>Nearest training passage</h4><p class=\"foot\">None has a part in common with it.</p></div>";
   while (!passage.empty() && inside_character(passage.back())) passage.pop_back();
   common = common_part(text, passage);
   size_t begin = common.in_b > kAround ? common.in_b - kAround : 0;
@@ -79,7 +82,7 @@ Section samples(const RunRecord& run) {
   bool compared = false;
   for (const Json& sample : list) {
     if (shown++ == kSamples) break;
-    std::string text = text_of(sample, "text");
+    std::string text = blank_lines_folded(text_of(sample, "text"));
     const bool long_text = text.size() > kText;
     if (long_text) {
       text.resize(kText);
