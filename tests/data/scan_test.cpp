@@ -210,6 +210,25 @@ TEST_F(Scan, WhatWasReadBeforeItWasStoppedIsKept) {
   EXPECT_EQ(run(-1), 0);
 }
 
+TEST_F(Scan, WhatIsOutOfDateLeavesTheCache) {
+  const fs::path path = folder_ / "scan.cache", root = docs();
+  size_t first = 0;
+  for (int round = 0; round < 6; ++round) {
+    for (int i = 0; i < 10; ++i) write(std::to_string(i) + ".txt", "number " + std::to_string(i) + std::string(size_t(round), '!'));
+    ScanCache cache(path, root);
+    scan(docs(), {}, &cache);
+    if (round == 0) first = read_file(path).size();
+    EXPECT_LE(read_file(path).size(), 3 * first) << round;
+  }
+  int64_t read = 0;
+  ScanOptions options;
+  options.progress = [&](const ScanProgress& p) { read = p.files; };
+  ScanCache cache(path, root);
+  const Inventory inventory = scan(docs(), options, &cache);
+  EXPECT_EQ(read, 0);
+  EXPECT_EQ(find(inventory, "7.txt").bytes, 13);
+}
+
 TEST_F(Scan, NearDuplicatesAreDroppedOnce) {
   std::string text;
   for (int i = 0; i < 400; ++i) text += "word" + std::to_string(i * 7919 % 1000) + (i % 12 == 11 ? ".\n" : " ");
