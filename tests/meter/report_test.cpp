@@ -169,10 +169,10 @@ TEST(Report, SaysWhichFileIsDamaged) {
   RunFiles().write(folder);
   folder.write(
       "metrics.jsonl",
-      "{\"step\":1,\"loss\":2}\nhello\n{\"step\":2,\"loss\":null,\"loss_text\":\"nan\"}\n{\"step\":-4}\n{\"ste");
+      "{\"step\":1,\"loss\":2}\nhello\n{\"step\":2,\"loss\":null,\"loss_text\":\"nan\"}\n{\"step\":-4}\n{\"step\":8888888888888884,\"eval_loss\":2}\n{\"ste");
   folder.write("config.toml", "\xff\xff = [\n");
   const std::string html = report_html(folder.path());
-  EXPECT_TRUE(holds(html, "metrics.jsonl: 3 lines are damaged"));
+  EXPECT_TRUE(holds(html, "metrics.jsonl: 4 lines are damaged"));
   EXPECT_TRUE(holds(html, "1 loss was not finite"));
   EXPECT_TRUE(holds(html, "config.toml is damaged"));
 }

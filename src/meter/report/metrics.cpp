@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 constexpr size_t kMaxMetrics = size_t(8) << 30;
+constexpr double kMaxStep = 1e15;  // where steps still have halves, which axes need
 
 struct Line {
   double step = kUnknown, loss = kUnknown, lr = kUnknown, grad_norm = kUnknown, tokens = kUnknown,
@@ -92,7 +93,7 @@ void read_metrics(RunRecord& run) {
     const std::string_view row = text.substr(at, end - at);
     at = end + 1;
     Line line;
-    if (!read_line(row, line) || !(line.step >= 0)) {
+    if (!read_line(row, line) || !(line.step >= 0 && line.step <= kMaxStep)) {
       odd += !row.empty();
       continue;
     }
