@@ -1,7 +1,5 @@
 #include "src/interop/safetensors.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -134,40 +132,27 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Safe
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const uint64_t length = text.size();
-  const std::filesystem::path temporary = path.string() + ".tmp";
-  try {
-    FileDescriptor fd = open_to_write(temporary);
-    write_exactly(fd.get(), &length, 8, 0, temporary);
-    write_exactly(fd.get(), text.data(), text.size(), 8, temporary);
-    int64_t at = 8 + int64_t(text.size());
-    constexpr int64_t kChunk = 1 << 20;
-    std::vector<uint16_t> half(size_t(dtype == DType::fp32 ? 0 : kChunk));
-    for (const auto& t : tensors) {
-      int64_t n = 1;
-      for (int64_t d : t.shape) n *= d;
-      for (int64_t i = 0; i < n; i += kChunk) {
-        const int64_t m = std::min(kChunk, n - i);
-        if (dtype == DType::fp32) {
-          write_exactly(fd.get(), t.values + i, size_t(m) * 4, at, temporary);
-        } else {
-          for (int64_t j = 0; j < m; ++j)
-            half[size_t(j)] = dtype == DType::bf16 ? bf16(t.values[i + j]).bits : fp16(t.values[i + j]).bits;
-          write_exactly(fd.get(), half.data(), size_t(m) * 2, at, temporary);
-        }
-        at += m * int64_t(size_of(dtype));
+  AtomicFile file(path);
+  const auto write = [&](const void* data, size_t bytes) { file.write({static_cast<const char*>(data), bytes}); };
+  write(&length, sizeof length);
+  file.write(text);
+  constexpr int64_t kChunk = 1 << 20;
+  std::vector<uint16_t> half(size_t(dtype == DType::fp32 ? 0 : kChunk));
+  for (const auto& t : tensors) {
+    int64_t n = 1;
+    for (int64_t d : t.shape) n *= d;
+    for (int64_t i = 0; i < n; i += kChunk) {
+      const int64_t m = std::min(kChunk, n - i);
+      if (dtype == DType::fp32) {
+        write(t.values + i, size_t(m) * 4);
+      } else {
+        for (int64_t j = 0; j < m; ++j)
+          half[size_t(j)] = dtype == DType::bf16 ? bf16(t.values[i + j]).bits : fp16(t.values[i + j]).bits;
+        write(half.data(), size_t(m) * 2);
       }
     }
-    fsync_path(temporary);
-    fd.reset();
-    std::filesystem::rename(temporary, path);
-    fsync_path(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
-  } catch (const std::filesystem::filesystem_error& e) {
-    ::unlink(temporary.c_str());
-    TW_FAIL(io, "renaming {} to {} failed: {}", temporary.string(), path.string(), e.what());
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
   }
+  file.commit();
 }
 
 }  // namespace tw

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/meter/report/chart.h"
-#include "src/meter/report/common_part.h"
+#include "src/meter/report/common_substring.h"
 #include "src/meter/report/html.h"
 
 namespace tw::report {
@@ -100,9 +100,9 @@ TEST(Chart, EachSeriesHasALookOfItsOwn) {
   EXPECT_EQ(looks.size(), size_t(kSeriesStyles));
 }
 
-TEST(CommonPart, IsTheLongestOfWholeCharacters) {
+TEST(CommonSubstring, IsTheLongestOfWholeCharacters) {
   const auto in_both = [](std::string_view a, std::string_view b) {
-    const CommonPart p = common_part(a, b);
+    const CommonSubstring p = longest_common_substring(a, b);
     EXPECT_EQ(a.substr(p.in_a, p.length), b.substr(p.in_b, p.length));
     return a.substr(p.in_a, p.length);
   };

@@ -220,7 +220,7 @@ function point() {
   }
 }
 
-for (const chart of charts) {
+for (const [number, chart] of charts.entries()) {
   const {plot, figure} = chart, longest = chart.lines.reduce((a, b) => b.x.length > a.x.length ? b : a);
   const log = figure.querySelector('.log');
   const toggle = () => { chart.log = !chart.log; log.setAttribute('aria-pressed', chart.log); draw(chart); point(); };
@@ -231,7 +231,7 @@ for (const chart of charts) {
 
   const description = figure.appendChild(document.createElement('p'));
   description.hidden = true;
-  description.id = 'about-' + charts.indexOf(chart);
+  description.id = 'about-' + number;
   description.textContent = plot.getAttribute('aria-label');
   plot.setAttribute('aria-describedby', description.id);
   plot.setAttribute('aria-label', figure.querySelector('h3').textContent + ', crosshair');

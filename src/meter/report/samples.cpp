@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "src/core/format.h"
-#include "src/meter/report/common_part.h"
+#include "src/meter/report/common_substring.h"
 #include "src/meter/report/facts.h"
 #include "src/meter/report/sections.h"
 
@@ -26,14 +26,14 @@ std::string marked(std::string_view text, size_t begin, size_t length, size_t li
          "</mark>" + escaped(text.substr(begin + length), limit);
 }
 
-std::string nearest(const Json& sample, std::string_view text, CommonPart& common) {
+std::string nearest(const Json& sample, std::string_view text, CommonSubstring& common) {
   const Json& n = part_of(sample, "nearest");
   if (!n.is_object()) return "";
   std::string passage = blank_lines_folded(text_of(n, "text").substr(0, 2 * kText));
-  if (passage.empty())
-    return "<div class=\"near\"><h4>Nearest training passage</h4><p class=\"foot\">None has a part in common with it.</p></div>";
+  const std::string head = "<div class=\"near\"><h4>Nearest training passage</h4>";
+  if (passage.empty()) return head + "<p class=\"foot\">None has a part in common with it.</p></div>";
   while (!passage.empty() && inside_character(passage.back())) passage.pop_back();
-  common = common_part(text, passage);
+  common = longest_common_substring(text, passage);
   size_t begin = common.in_b > kAround ? common.in_b - kAround : 0;
   while (begin > 0 && inside_character(passage[begin])) --begin;
   const double longest = real_of(n, "longest_match"), overlap = real_of(n, "overlap");
@@ -41,18 +41,17 @@ std::string nearest(const Json& sample, std::string_view text, CommonPart& commo
   if (std::isfinite(longest)) facts += fmt::format("Longest equal part {}. ", many(longest, "byte", "bytes"));
   if (std::isfinite(overlap))
     facts += fmt::format("{} of the sample's short passages stand in the training text.", percent(overlap));
-  return fmt::format(
-      "<div class=\"near\"><h4>Nearest training passage</h4><p class=\"text\" dir=\"auto\">{}{}</p><p "
-      "class=\"foot\">{}<br>{}</p></div>",
-      begin ? "…" : "", marked(std::string_view(passage).substr(begin), common.in_b - begin, common.length, kAround),
-      code(text_of(n, "path"), 300), facts);
+  return head + fmt::format("<p class=\"text\" dir=\"auto\">{}{}</p><p class=\"foot\">{}<br>{}</p></div>", begin ? "…" : "",
+                            marked(std::string_view(passage).substr(begin), common.in_b - begin, common.length, kAround),
+                            code(text_of(n, "path"), 300), facts);
+
 }
 
 }  // namespace
 
-CommonPart common_part(std::string_view a, std::string_view b) {
+CommonSubstring longest_common_substring(std::string_view a, std::string_view b) {
   std::vector<uint32_t> row(b.size() + 1);  // row[j]: equal bytes that end at a[i - 1] and b[j - 1]
-  CommonPart best;
+  CommonSubstring best;
   for (size_t i = 1; i <= a.size(); ++i)
     for (size_t j = b.size(); j > 0; --j) {
       row[j] = a[i - 1] == b[j - 1] ? row[j - 1] + 1 : 0;
@@ -89,7 +88,7 @@ Section samples(const RunRecord& run) {
       while (!text.empty() && inside_character(text.back())) text.pop_back();
       if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xc0) text.pop_back();
     }
-    CommonPart common;
+    CommonSubstring common;
     const std::string near = nearest(sample, text, common);
     compared |= !near.empty();
     const Json& stopped = part_of(sample, "stopped");
