@@ -84,14 +84,11 @@ void write_manifest(const fs::path& checkpoint, const Manifest& manifest) {
   try {
     FileDescriptor fd = open_to_write(temporary);
     write_exactly(fd.get(), text.data(), text.size(), 0, temporary);
-    fault_point("file.fsync");
-    TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", temporary.string(), std::strerror(errno));
+    flush_to_disk(fd.get(), temporary);
     fd.reset();
     TW_CHECK(read_file(temporary) == text, io, "{} was written but reads back differently", temporary.string());
     fault_point("checkpoint.after_manifest_tmp");
-    fault_point("file.rename");
-    TW_CHECK(::rename(temporary.c_str(), path.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary.string(),
-             path.string(), std::strerror(errno));
+    rename_file(temporary, path);
     fsync_path(checkpoint);
     fsync_path(checkpoint.parent_path());
   } catch (...) {

@@ -208,9 +208,8 @@ void write_stored_file(const fs::path& folder, StoredFile& file, const FileLayou
     }
     for (size_t i = 0; i < file.pieces.size(); ++i) file.pieces[i].xxh3 = sums.sums.at(i);
     fault_point("checkpoint.before_fsync");
-    fault_point("file.fsync");
     // A flush that failed may have dropped the data, and the next one would report success: this file is lost.
-    TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", temporary.string(), std::strerror(errno));
+    flush_to_disk(fd.get(), temporary);
     fd.reset();
     fault_point("checkpoint.after_fsync");
     StoredFile written = file;
@@ -219,9 +218,7 @@ void write_stored_file(const fs::path& folder, StoredFile& file, const FileLayou
     TW_CHECK(damage.sentences.empty(), io, "{} was written but reads back differently (a fault of disk or memory): {}",
              temporary.string(), damage.sentences[0]);
     fault_point("checkpoint.before_rename");
-    fault_point("file.rename");
-    TW_CHECK(::rename(temporary.c_str(), path.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary.string(),
-             path.string(), std::strerror(errno));
+    rename_file(temporary, path);
     fault_point("checkpoint.after_rename");
   } catch (...) {
     ::unlink(temporary.c_str());

@@ -119,11 +119,20 @@ std::string read_file(const fs::path& path, size_t limit) {
   }
 }
 
+void flush_to_disk(int fd, const fs::path& path) {
+  fault_point("file.fsync");
+  TW_CHECK(::fsync(fd) == 0, io, "flushing {} to disk failed: {}", path.string(), std::strerror(errno));
+}
+
+void rename_file(const fs::path& from, const fs::path& to) {
+  fault_point("file.rename");
+  TW_CHECK(::rename(from.c_str(), to.c_str()) == 0, io, "renaming {} to {} failed: {}", from.string(), to.string(), std::strerror(errno));
+}
+
 void fsync_path(const fs::path& path) {
   FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   TW_CHECK(fd, io, "cannot open {} to flush it: {}", path.string(), std::strerror(errno));
-  fault_point("file.fsync");
-  TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", path.string(), std::strerror(errno));
+  flush_to_disk(fd.get(), path);
 }
 
 void make_folders(const fs::path& path) {
@@ -159,12 +168,9 @@ void AtomicFile::flush() {
 
 void AtomicFile::commit() {
   flush();
-  fault_point("file.fsync");
-  TW_CHECK(::fsync(fd_.get()) == 0, io, "flushing {} to disk failed: {}", temporary_.string(), std::strerror(errno));
+  flush_to_disk(fd_.get(), temporary_);
   fd_.reset();
-  fault_point("file.rename");
-  TW_CHECK(::rename(temporary_.c_str(), path_.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary_.string(), path_.string(),
-           std::strerror(errno));
+  rename_file(temporary_, path_);
   temporary_.clear();
   fsync_path(path_.has_parent_path() ? path_.parent_path() : fs::path("."));
 }

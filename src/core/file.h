@@ -27,6 +27,9 @@ FileDescriptor open_to_update(const std::filesystem::path& path);  // a file tha
 void read_exactly(int fd, void* data, size_t bytes, int64_t offset, const std::filesystem::path& path);
 void write_exactly(int fd, const void* data, size_t bytes, int64_t offset, const std::filesystem::path& path);
 int64_t file_size(const std::filesystem::path& path);  // Error(no_input)
+// Error(io). A rename lasts once its folder is flushed too (fsync_path).
+void flush_to_disk(int fd, const std::filesystem::path& path);
+void rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // The first file called `name` that may be run in the folders of `path`, which colons divide; empty where there is none.
 std::filesystem::path find_program(std::string_view path, std::string_view name);

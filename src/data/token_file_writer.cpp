@@ -144,13 +144,10 @@ void TokenFileWriter::State::finish() {
              path.string());
     write_index(made.file);
   }
-  fault_point("file.fsync");
-  TW_CHECK(::fsync(fd.get()) == 0, io, "flushing {} to disk failed: {}", temporary.string(), std::strerror(errno));
+  flush_to_disk(fd.get(), temporary);
   fd.reset();
   ::unlink(layout.c_str());
-  fault_point("file.rename");
-  TW_CHECK(::rename(temporary.c_str(), path.c_str()) == 0, io, "renaming {} to {} failed: {}", temporary.string(),
-           path.string(), std::strerror(errno));
+  rename_file(temporary, path);
   finished = true;
   fsync_path(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
