@@ -1,5 +1,4 @@
-// The device switch: every public op is `check shapes, then TW_DISPATCH`. This is the only file with
-// a preprocessor test for a feature. A file of ops defines work_of(op) for each (kernels/op_probe.h).
+// The device switch: every public op is `check shapes, then TW_DISPATCH`. A file of ops defines work_of(op) for each (kernels/op_probe.h).
 #pragma once
 #include "kernels/op_probe.h"
 #include "src/core/error.h"
@@ -27,20 +26,11 @@ void check_rank(const char* op, const char* argument, const ConstView& view, int
     }                                                             \
   } while (false)
 
-#if TW_WITH_CUDA
-namespace tw { inline constexpr bool kBuiltWithCuda = true; }
-#define TW_DISPATCH(function, op, stream)                                            \
-  do {                                                                               \
-    if ((stream).device().is_cuda())                                                 \
-      TW_PROBED(function, op, stream, cuda::function(op, stream));                   \
-    else                                                                             \
-      TW_PROBED(function, op, stream, cpu::function(op, stream));                    \
+// A build without CUDA has a cuda::function that refuses (kernels/cuda/absent.cpp).
+#define TW_DISPATCH(function, op, stream)                            \
+  do {                                                               \
+    if ((stream).device().is_cuda())                                 \
+      TW_PROBED(function, op, stream, cuda::function(op, stream));   \
+    else                                                             \
+      TW_PROBED(function, op, stream, cpu::function(op, stream));    \
   } while (false)
-#else
-namespace tw { inline constexpr bool kBuiltWithCuda = false; }
-#define TW_DISPATCH(function, op, stream)                                                        \
-  do {                                                                                           \
-    TW_CHECK((stream).device().is_cpu(), config, "[{}] this build has no CUDA", #function);      \
-    TW_PROBED(function, op, stream, cpu::function(op, stream));                                  \
-  } while (false)
-#endif

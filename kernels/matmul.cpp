@@ -36,6 +36,12 @@ void matmul(const MatMul& op, const Stream& stream) {
   }
   TW_CHECK(!op.accumulate || op.out.dtype == DType::fp32, bug,
            "[matmul] accumulate wants out fp32, got {}", name_of(op.out.dtype));
+  if (op.epilogue != Epilogue::none) {
+    TW_CHECK(!op.accumulate && !(op.bias && op.epilogue == Epilogue::gelu_backward), bug,
+             "[matmul] an epilogue goes neither with accumulate nor, backward, with a bias");
+    check_view("matmul", "aux", op.aux, {M, N}, op.out.dtype);
+  }
+  if (op.dbias) check_view("matmul", "dbias", op.dbias, {N}, DType::fp32);
   if (M == 0 || N == 0) return;
   TW_DISPATCH(matmul, op, stream);
 }

@@ -5,6 +5,9 @@
 
 namespace tw {
 
+// gelu: aux := product + bias, out := gelu(aux). gelu_backward: out := product * gelu'(aux).
+enum class Epilogue { none, gelu, gelu_backward };
+
 struct MatMul {
   ConstView a;               // (M, K), or (K, M) with transpose_a; fp32 or bf16
   ConstView b;               // (K, N), or (N, K) with transpose_b; a's dtype
@@ -13,6 +16,10 @@ struct MatMul {
   bool transpose_a = false;
   bool transpose_b = false;
   bool accumulate = false;   // only with out fp32; parameter gradients
+  Epilogue epilogue = Epilogue::none;  // not with accumulate; gelu_backward not with bias
+  View aux;                  // (M, N) of out's dtype, with an epilogue: overwritten by gelu, read by gelu_backward
+  bool tanh_form = true;     // of gelu (kernels/pointwise.h)
+  View dbias;                // (N) fp32 or empty, added to: the sums of out's columns
 };
 void matmul(const MatMul& op, const Stream& stream);
 

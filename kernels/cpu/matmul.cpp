@@ -5,6 +5,7 @@
 #include <cblas.h>
 
 #include "kernels/cpu/simd.h"
+#include "kernels/pointwise.h"
 #include "src/core/thread_team.h"
 
 namespace tw::cpu {
@@ -95,13 +96,25 @@ MatMulPath path_of(const MatMul& op) {
   return K <= kShallow && !op.transpose_a && M >= kManyRows ? MatMulPath::blocks : MatMulPath::library;
 }
 
-void matmul(const MatMul& op, const Stream& stream) {
+namespace {
+void product(const MatMul& op, const Stream& stream) {
   switch (path_of(op)) {
     case MatMulPath::few_rows: return matmul_few_rows(op, stream);
     case MatMulPath::bf16_pairs: return v4_bf16::matmul_bf16_pairs(op, stream);
     case MatMulPath::blocks: return matmul_gemm(op, stream);
     case MatMulPath::library: return matmul_library(op, stream);
   }
+}
+}  // namespace
+
+void matmul(const MatMul& op, const Stream& stream) {
+  MatMul plain = op;
+  if (op.epilogue == Epilogue::gelu) plain.out = op.aux;
+  product(plain, stream);
+  if (op.epilogue == Epilogue::gelu) cpu::gelu_forward({.x = op.aux, .y = op.out, .tanh_form = op.tanh_form}, stream);
+  if (op.epilogue == Epilogue::gelu_backward)
+    cpu::gelu_backward({.x = op.aux, .dy = op.out, .dx = op.out, .tanh_form = op.tanh_form}, stream);
+  if (op.dbias) cpu::bias_backward({.dy = op.out, .dbias = op.dbias}, stream);
 }
 
 }  // namespace tw::cpu

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "src/core/error.h"
+#include "src/core/gpu.h"
 
 namespace tw {
 namespace {
@@ -17,8 +18,11 @@ constexpr size_t kMapThreshold = size_t(1) << 20;  // from here on pages come st
 
 Memory::Memory(size_t bytes, Device device) : bytes_(bytes), device_(device) {
   if (bytes == 0) return;
-  TW_CHECK(device.is_cpu(), config, "this build has no CUDA: device \"cuda\" cannot hold memory");
   ++allocations;
+  if (device.is_cuda()) {
+    data_ = gpu::allocate(bytes, device);
+    return;
+  }
   if (bytes >= kMapThreshold) {
     data_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data_ == MAP_FAILED) data_ = nullptr;
@@ -31,16 +35,25 @@ Memory::Memory(size_t bytes, Device device) : bytes_(bytes), device_(device) {
            "training.micro_batch_size or training.seq_len", bytes);
 }
 
+Memory Memory::pinned(size_t bytes) {
+  Memory memory;
+  if (bytes == 0) return memory;
+  ++allocations;
+  memory.data_ = gpu::allocate_pinned(bytes);
+  memory.bytes_ = bytes, memory.pinned_ = true;
+  return memory;
+}
+
 Memory::Memory(Memory&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)),
-      device_(other.device_) {}
+      device_(other.device_), pinned_(other.pinned_) {}
 
 Memory& Memory::operator=(Memory&& other) noexcept {
   if (this != &other) {
     free();
     data_ = std::exchange(other.data_, nullptr);
     bytes_ = std::exchange(other.bytes_, 0);
-    device_ = other.device_;
+    device_ = other.device_, pinned_ = other.pinned_;
   }
   return *this;
 }
@@ -49,7 +62,9 @@ Memory::~Memory() { free(); }
 
 void Memory::free() noexcept {
   if (!data_) return;
-  if (bytes_ >= kMapThreshold) munmap(data_, bytes_);
+  if (device_.is_cuda()) gpu::release(data_);
+  else if (pinned_) gpu::release_pinned(data_);
+  else if (bytes_ >= kMapThreshold) munmap(data_, bytes_);
   else std::free(data_);
 }
 

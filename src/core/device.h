@@ -21,6 +21,8 @@ class Memory {
   Memory() noexcept = default;
   // Throws Error(config) naming the bytes wanted if the device has not enough.
   Memory(size_t bytes, Device device);
+  // Of the host, where a GPU copies from and to while the host goes on; what it holds is not set. The CPU's device.
+  static Memory pinned(size_t bytes);
   Memory(Memory&& other) noexcept;
   Memory& operator=(Memory&& other) noexcept;
   ~Memory();
@@ -33,6 +35,7 @@ class Memory {
   void* data_ = nullptr;
   size_t bytes_ = 0;
   Device device_;
+  bool pinned_ = false;
 };
 
 // Blocks allocated by Memory in this process so far. Tests use it to show that training
@@ -48,8 +51,11 @@ class Stream {
  public:
   explicit Stream(ThreadTeam& team) noexcept : team_(&team) {}
   Stream(Device device, void* native) noexcept : device_(device), native_(native) {}
+  Stream(Device device, void* native, ThreadTeam& team) noexcept : device_(device), team_(&team), native_(native) {}
   Device device() const noexcept { return device_; }
   ThreadTeam& team() const noexcept { return *team_; }
+  // For what the host does beside a device: the CPU, with the same team.
+  Stream host() const noexcept { return Stream(*team_); }
   void* native() const noexcept { return native_; }
   // Who is told of each op that runs here; nullptr = nobody, as at first.
   OpProbe* probe() const noexcept { return probe_; }

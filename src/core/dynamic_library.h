@@ -11,8 +11,8 @@ namespace tw {
 
 class DynamicLibrary {
  public:
-  // Error(no_input) with the loader's words.
-  explicit DynamicLibrary(const std::string& name) : handle_(::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+  // Error(no_input) with the loader's words. "" = the program itself.
+  explicit DynamicLibrary(const std::string& name) : handle_(::dlopen(name.empty() ? nullptr : name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     TW_CHECK(handle_, no_input, "{}", ::dlerror());
   }
   // The entry `name`, or nullptr. Function: a pointer to a function of its signature.

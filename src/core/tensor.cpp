@@ -1,6 +1,9 @@
 #include "src/core/tensor.h"
 
 #include <algorithm>
+#include <cstring>
+
+#include "src/core/gpu.h"
 
 namespace tw {
 
@@ -56,7 +59,28 @@ BasicView<Void> BasicView<Void>::flat(int64_t begin, int64_t end) const {
 template struct BasicView<void>;
 template struct BasicView<const void>;
 
+void copy(ConstView from, View to, const Stream& stream) {
+  TW_CHECK(from.dtype == to.dtype && from.count() == to.count(), bug, "{} {} cannot be copied to {} {}", name_of(from.dtype),
+           from.shape.str(), name_of(to.dtype), to.shape.str());
+  if (from.bytes() == 0) return;
+  if (stream.device().is_cuda()) return gpu::copy(to.data, from.data, from.bytes(), stream);
+  TW_CHECK(from.device.is_cpu() && to.device.is_cpu(), bug, "memory of a GPU is copied on a stream of the CPU");
+  std::memcpy(to.data, from.data, from.bytes());
+}
+
+void synchronize(const Stream& stream) {
+  if (stream.device().is_cuda()) gpu::synchronize(stream);
+}
+
 Tensor::Tensor(Shape shape, DType dtype, Device device)
     : memory_(size_t(shape.count()) * size_of(dtype), device), shape_(shape), dtype_(dtype) {}
+
+Tensor Tensor::beside(const Stream& stream, Shape shape, DType dtype) {
+  if (stream.device().is_cpu()) return Tensor(shape, dtype);
+  Tensor t;
+  t.memory_ = Memory::pinned(size_t(shape.count()) * size_of(dtype));
+  t.shape_ = shape, t.dtype_ = dtype;
+  return t;
+}
 
 }  // namespace tw

@@ -75,10 +75,17 @@ using ConstView = BasicView<const void>;
 extern template struct BasicView<void>;
 extern template struct BasicView<const void>;
 
+// to := from, between host and device or within either; as many elements, one dtype. On a GPU's stream in its order: host
+// memory is read or written until synchronize(). On the CPU's it is done.
+void copy(ConstView from, View to, const Stream& stream);
+void synchronize(const Stream& stream);  // all before it is done; on the CPU it always is
+
 class Tensor {
  public:
   Tensor() noexcept = default;
   Tensor(Shape shape, DType dtype, Device device = {});  // zero-initialised; see Memory
+  // On the host, for copies from and to the device of `stream`: see Memory::pinned. Of the CPU, plain memory.
+  static Tensor beside(const Stream& stream, Shape shape, DType dtype);
   View view() noexcept { return {memory_.data(), dtype_, shape_, memory_.device()}; }
   ConstView view() const noexcept { return {memory_.data(), dtype_, shape_, memory_.device()}; }
   template <class T> T* as() { return view().as<T>(); }

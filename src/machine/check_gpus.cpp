@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "kernels/dispatch.h"
 #include "src/core/dynamic_library.h"
 #include "src/core/format.h"
+#include "src/core/gpu.h"
 #include "src/machine/checks.h"
 #include "src/machine/kernel_files.h"
 
@@ -88,7 +88,7 @@ void check_map(const GpuMap& map, Findings& out) {
 void check_gpus(const Surroundings& here, const GpuMap& map, Findings& out) {
   out.begin("GPU");
   const int boards = std::max(boards_on_bus(here), int(map.boards.size()));
-  if (kBuiltWithCuda) out.ok("this build", "with CUDA");
+  if (gpu::built()) out.ok("this build", "with CUDA");
   else if (boards > 0) out.note("this build", "without CUDA: it computes on the CPU, whatever GPUs there are");
   else out.ok("this build", "without CUDA: it computes on the CPU");
 

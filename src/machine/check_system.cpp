@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "kernels/dispatch.h"
 #include "src/core/clock.h"
 #include "src/core/format.h"
+#include "src/core/gpu.h"
 #include "src/core/utf8.h"
 #include "src/hdf5/h5.h"
 #include "src/machine/checks.h"
@@ -68,8 +68,8 @@ void check_clock(const Surroundings& here, Findings& out) {
 
 void check_program(Findings& out) {
   out.begin("Program");
-  out.ok("tokenwerk", fmt::format("{}, {} build, {} CUDA, g++ {}", TW_VERSION, TW_BUILD_TYPE, kBuiltWithCuda ? "with" : "without", __VERSION__)).values = {
-      {"version", std::string(TW_VERSION)}, {"cuda", std::string(kBuiltWithCuda ? "yes" : "no")}};
+  out.ok("tokenwerk", fmt::format("{}, {} build, {} CUDA, g++ {}", TW_VERSION, TW_BUILD_TYPE, gpu::built() ? "with" : "without", __VERSION__)).values = {
+      {"version", std::string(TW_VERSION)}, {"cuda", std::string(gpu::built() ? "yes" : "no")}};
   unsigned major = 0, minor = 0, release = 0;
   hbool_t threads = false;
   {

@@ -8,7 +8,7 @@ namespace tw {
 namespace {
 
 using CrossEntropyTest = OpTest;
-INSTANTIATE_TEST_SUITE_P(Cpu, CrossEntropyTest, op_levels(), op_level_name);
+INSTANTIATE_TEST_SUITE_P(Ops, CrossEntropyTest, op_levels(), op_level_name);
 
 struct Case {
   int64_t N, vocab, padded;

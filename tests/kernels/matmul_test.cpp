@@ -1,24 +1,18 @@
 #include "kernels/matmul.h"
 
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <ostream>
-#include <vector>
-
-#include <gtest/gtest.h>
 
 #include "kernels/cpu/matmul.h"
-#include "kernels/cpu/simd.h"
-#include "src/core/rng.h"
-#include "src/core/thread_team.h"
+#include "kernels/pointwise.h"
+#include "tests/kernels/op_test.h"
 
 namespace tw {
 namespace {
 
 // Uniform in [-1.7, 1.7).
 Tensor random(Shape shape, DType dtype, uint32_t stream) {
-  Tensor x(shape, dtype);
+  Tensor x = tensor(shape, dtype);
   const Rng rng{.seed = 3, .stream = RngStream::test, .a = stream};
   std::array<uint32_t, 4> words{};
   for (int64_t i = 0; i < x.count(); ++i) {
@@ -61,7 +55,7 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
  protected:
   void SetUp() override {
     const cpu::SimdLevel level = std::get<1>(GetParam());
-    if (cpu::best_simd_level() < level) GTEST_SKIP() << "this CPU has no such instructions";
+    if (!kOnGpu && cpu::best_simd_level() < level) GTEST_SKIP() << "this CPU has no such instructions";
     cpu::limit_simd_level(level);
   }
   void TearDown() override { cpu::limit_simd_level(cpu::SimdLevel::v4); }
@@ -84,8 +78,8 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
       const std::vector<double> A = dense(a, c.M, c.K, ta), Bt = dense(b, c.N, c.K, !tb);
       Tensor first;
       for (int threads : {1, 2}) {
-        ThreadTeam team(threads);
-        Tensor out({c.M, c.N}, types.out);
+        const OpStream stream(threads);
+        Tensor out = tensor({c.M, c.N}, types.out);
         std::memset(out.view().data, 0xff, out.view().bytes());  // NaN
         if (accumulate) std::memcpy(out.view().data, before.view().data, out.view().bytes());
         product({.a = a.view(),
@@ -95,7 +89,8 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
                  .transpose_a = ta,
                  .transpose_b = tb,
                  .accumulate = accumulate},
-                Stream(team));
+                stream);
+        stream.finish();
         if (threads > 1) {
           EXPECT_EQ(std::memcmp(out.view().data, first.view().data, out.view().bytes()), 0)
               << threads << " threads";
@@ -103,15 +98,16 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
         }
         for (int64_t m = 0; m < c.M; ++m) {
           for (int64_t n = 0; n < c.N; ++n) {
-            double want =
-                       (with_bias ? at(bias, n) : 0) + (accumulate ? at(before, m * c.N + n) : 0),
-                   size = std::abs(want);
+            const double added = with_bias ? at(bias, n) : 0, start = accumulate ? at(before, m * c.N + n) : 0;
+            double want = added + start, size = std::abs(added) + std::abs(start);
             const double *row = A.data() + m * c.K, *column = Bt.data() + n * c.K;
             for (int64_t k = 0; k < c.K; ++k)
               want += row[k] * column[k], size += std::abs(row[k] * column[k]);
             // Rounding errors of K additions grow like sqrt(K) as a rule.
             const double tolerance = 0x1p-24 * (4 + 2 * std::sqrt(double(c.K))) * size +
                                      (types.out == DType::bf16 ? 0x1p-8 * std::abs(want) : 0) +
+                                     // A GPU's library may round the product before a bias of another type is added.
+                                     (kOnGpu && types.out == DType::bf16 ? 0x1p-8 * std::abs(want - added) : 0) +
                                      1e-30;
             const double got = at(out, m * c.N + n);
             if (!(std::abs(got - want) <= tolerance))
@@ -136,25 +132,60 @@ TEST_P(MatMulShapes, Bf16IntoFp32EqualsTheSums) {
 
 // The ways that this CPU or these shapes would not take by themselves.
 TEST_P(MatMulShapes, EveryWayEqualsTheSums) {
+  if (kOnGpu) GTEST_SKIP() << "ways of the CPU";
   if (std::get<0>(GetParam()).K == 0) GTEST_SKIP() << "these want K > 0";
   check(std::get<0>(GetParam()), {DType::fp32, DType::fp32}, cpu::matmul_gemm);
   check(std::get<0>(GetParam()), {DType::bf16, DType::bf16}, cpu::matmul_bf16_pairs);
   check(std::get<0>(GetParam()), {DType::bf16, DType::fp32}, cpu::matmul_bf16_pairs);
 }
 
+// The epilogues against the product and the ops they stand for.
+TEST_P(MatMulShapes, EpiloguesEqualTheirOps) {
+  const Case c = std::get<0>(GetParam());
+  for (const DType dtype : {DType::fp32, DType::bf16})
+    for (const bool tanh_form : {true, false}) {
+      const Tensor a = random({c.M, c.K}, dtype, 1), b = random({c.N, c.K}, dtype, 2), bias = random({c.N}, dtype, 3),
+                   back = random({c.K, c.N}, dtype, 5), before = random({c.N}, DType::fp32, 6);
+      const OpStream stream;
+      const auto made = [&](Shape shape, DType type) { return poisoned(shape, type); };
+      Tensor plain = made({c.M, c.N}, dtype), active = made({c.M, c.N}, dtype), aux = made({c.M, c.N}, dtype),
+             fused = made({c.M, c.N}, dtype), slope = made({c.M, c.N}, dtype), fused_slope = made({c.M, c.N}, dtype),
+             sums = made({c.N}, DType::fp32), fused_sums = made({c.N}, DType::fp32);
+      for (Tensor* t : {&sums, &fused_sums}) std::memcpy(t->view().data, before.view().data, before.view().bytes());
+      matmul({.a = a.view(), .b = b.view(), .out = plain.view(), .bias = bias.view(), .transpose_b = true}, stream);
+      gelu_forward({.x = plain.view(), .y = active.view(), .tanh_form = tanh_form}, stream);
+      matmul({.a = a.view(), .b = b.view(), .out = fused.view(), .bias = bias.view(), .transpose_b = true,
+              .epilogue = Epilogue::gelu, .aux = aux.view(), .tanh_form = tanh_form}, stream);
+      matmul({.a = a.view(), .b = back.view(), .out = slope.view()}, stream);
+      gelu_backward({.x = plain.view(), .dy = slope.view(), .dx = slope.view(), .tanh_form = tanh_form}, stream);
+      bias_backward({.dy = slope.view(), .dbias = sums.view()}, stream);
+      matmul({.a = a.view(), .b = back.view(), .out = fused_slope.view(), .epilogue = Epilogue::gelu_backward, .aux = plain.view(),
+              .tanh_form = tanh_form, .dbias = fused_sums.view()}, stream);
+      stream.finish();
+      const double relative = dtype == DType::bf16 ? 0x1p-6 : 2e-5, absolute = (dtype == DType::bf16 ? 2e-3 : 2e-6) * std::sqrt(double(c.K) + 100);
+      expect_near(values(aux), values(plain), absolute, relative, "aux");
+      expect_near(values(fused), values(active), absolute, relative, "gelu");
+      expect_near(values(fused_slope), values(slope), absolute, relative, "gelu backward");
+      std::vector<double> of_columns = values(before);
+      const std::vector<double> rows = values(fused_slope);
+      for (size_t i = 0; i < rows.size(); ++i) of_columns[i % size_t(c.N)] += rows[i];
+      expect_near(values(fused_sums), of_columns, 1e-3, 1e-4, "dbias");
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(
-    Cpu, MatMulShapes,
+    Ops, MatMulShapes,
     testing::Combine(testing::Values(Case{1, 1, 1}, Case{1, 1, 0}, Case{3, 5, 0}, Case{1, 37, 65},
                                      Case{1, 300, 512}, Case{2, 33, 40}, Case{4, 64, 64},
                                      Case{7, 130, 31}, Case{8, 17, 129}, Case{9, 16, 16},
                                      Case{5, 1, 77}, Case{33, 31, 1}, Case{65, 47, 300},
                                      Case{100, 70, 513}, Case{600, 19, 23}, Case{20, 1100, 9},
-                                     Case{9, 40, 4400}, Case{300, 70, 20}),
-                     testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4)),
+                                     Case{9, 40, 4400}, Case{300, 70, 20}, Case{40, 72, 136}),
+                     testing::ValuesIn(test_levels())),
     [](const auto& info) {
       const Case& c = std::get<0>(info.param);
-      return std::to_string(c.M) + "x" + std::to_string(c.N) + "x" + std::to_string(c.K) + "V" +
-             std::to_string(int(std::get<1>(info.param)));
+      return std::to_string(c.M) + "x" + std::to_string(c.N) + "x" + std::to_string(c.K) +
+             level_name(std::get<1>(info.param));
     });
 
 TEST(MatMul, WrongShapesAreNamed) {

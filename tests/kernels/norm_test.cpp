@@ -6,7 +6,7 @@ namespace tw {
 namespace {
 
 using Norm = OpTest;
-INSTANTIATE_TEST_SUITE_P(Cpu, Norm, op_levels(), op_level_name);
+INSTANTIATE_TEST_SUITE_P(Ops, Norm, op_levels(), op_level_name);
 
 // Rows and columns: one, odd, around the vector widths (4, 8, 16), and several blocks of rows.
 const Shape kShapes[] = {{1, 1}, {3, 5}, {2, 16}, {17, 33}, {150, 7}, {5, 64}, {4, 131}};

@@ -1,4 +1,5 @@
-// What the tests of CPU ops share: random inputs, poisoned outputs, every instruction set, 1 to 3 threads.
+// What the tests of ops share: random inputs, poisoned outputs, every instruction set, 1 to 3 threads. The same tests run on
+// a GPU, real or emulated, where TW_TEST_ON_GPU is defined: tensors then lie in pinned memory, which both sides reach.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -8,14 +9,48 @@
 #include <vector>
 
 #include "kernels/cpu/simd.h"
+#include "src/core/gpu.h"
 #include "src/core/rng.h"
 #include "src/core/tensor.h"
 #include "src/core/thread_team.h"
 
 namespace tw {
 
+#ifdef TW_TEST_ON_GPU
+inline constexpr bool kOnGpu = true;
+#else
+inline constexpr bool kOnGpu = false;
+#endif
+
+// Where the ops of a test run. Results may be read after finish().
+class OpStream {
+ public:
+  explicit OpStream(int threads = 1) : team_(threads), stream_(team_) {
+    if (!kOnGpu) return;
+    // One for all tests: its scratch memory is large.
+    static ThreadTeam one(1);
+    static const gpu::Queue queue(Device{DeviceKind::cuda, 0}, one);
+    stream_ = queue.stream();
+  }
+  operator const Stream&() const { return stream_; }
+  void finish() const { synchronize(stream_); }
+
+ private:
+  ThreadTeam team_;
+  Stream stream_;
+};
+
+// Zeros.
+inline Tensor tensor(Shape shape, DType dtype) {
+  if (!kOnGpu) return Tensor(shape, dtype);
+  static const OpStream anywhere;
+  Tensor x = Tensor::beside(anywhere, shape, dtype);
+  if (x.view()) std::memset(x.view().data, 0, x.view().bytes());
+  return x;
+}
+
 inline Tensor from_values(Shape shape, DType dtype, const std::vector<double>& v) {
-  Tensor x(shape, dtype);
+  Tensor x = tensor(shape, dtype);
   for (size_t i = 0; i < v.size(); ++i) {
     if (dtype == DType::fp32) x.as<float>()[i] = float(v[i]);
     else if (dtype == DType::bf16) x.as<bf16>()[i] = bf16(float(v[i]));
@@ -32,7 +67,7 @@ inline Tensor normal(Shape shape, DType dtype, uint32_t stream, double scale = 1
   return from_values(shape, dtype, v);
 }
 inline Tensor poisoned(Shape shape, DType dtype) {
-  Tensor x(shape, dtype);
+  Tensor x = tensor(shape, dtype);
   std::memset(x.view().data, 0xff, x.view().bytes());  // NaN in every floating type
   return x;
 }
@@ -64,7 +99,7 @@ struct Output {
   DType dtype = DType::fp32;
   const Tensor* start = nullptr;
 };
-// body(stream, views of the outputs) on 1, 2 and 3 threads: the bits must be equal, and nothing may be written beyond
+// body(stream, views of the outputs) on 1, 2 and 3 threads, or as often on a GPU: the bits must be equal, and nothing may be written beyond
 // an output's end. Returns the outputs' values.
 template <class Body>
 std::vector<std::vector<double>> on_threads(const std::vector<Output>& outputs, Body body) {
@@ -79,8 +114,9 @@ std::vector<std::vector<double>> on_threads(const std::vector<Output>& outputs, 
       views.push_back(memory.back().view().flat(0, o.shape.count()).reshape(o.shape));
       if (o.start) std::memcpy(views.back().data, o.start->view().data, views.back().bytes());
     }
-    ThreadTeam team(threads);
-    body(Stream(team), std::as_const(views));
+    const OpStream stream(threads);
+    body(stream, std::as_const(views));
+    stream.finish();
     for (size_t i = 0; i < outputs.size(); ++i) {
       const char* guard = static_cast<const char*>(views[i].data) + views[i].bytes();
       for (size_t b = 0; b < size_t(kGuard) * size_of(outputs[i].dtype); ++b)
@@ -117,12 +153,12 @@ void expect_refused(Call call, const std::string& text) {
   }
 }
 
-// Runs a test on each instruction set this CPU has, in each type of activations.
+// Runs a test on each instruction set this CPU has, in each type of activations; on a GPU the level means nothing.
 class OpTest : public testing::TestWithParam<std::tuple<cpu::SimdLevel, DType>> {
  protected:
   void SetUp() override {
     const cpu::SimdLevel level = std::get<0>(GetParam());
-    if (cpu::best_simd_level() < level) GTEST_SKIP() << "this CPU has no such instructions";
+    if (!kOnGpu && cpu::best_simd_level() < level) GTEST_SKIP() << "this CPU has no such instructions";
     cpu::limit_simd_level(level);
   }
   void TearDown() override { cpu::limit_simd_level(cpu::SimdLevel::v4); }
@@ -130,12 +166,16 @@ class OpTest : public testing::TestWithParam<std::tuple<cpu::SimdLevel, DType>> 
   bool narrow() const { return dtype() == DType::bf16; }
   double rounding() const { return narrow() ? 0x1p-8 : 0; }  // relative error of storing a result, doubled
 };
+inline std::vector<cpu::SimdLevel> test_levels() {
+  if (kOnGpu) return {cpu::SimdLevel::v4};
+  return {cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4};
+}
+inline std::string level_name(cpu::SimdLevel level) { return kOnGpu ? "Gpu" : "V" + std::to_string(int(level)); }
 inline auto op_levels(std::vector<DType> types = {DType::fp32, DType::bf16}) {
-  return testing::Combine(testing::Values(cpu::SimdLevel::v1, cpu::SimdLevel::v3, cpu::SimdLevel::v4),
-                          testing::ValuesIn(types));
+  return testing::Combine(testing::ValuesIn(test_levels()), testing::ValuesIn(types));
 }
 inline std::string op_level_name(const testing::TestParamInfo<OpTest::ParamType>& info) {
-  return std::string(name_of(std::get<1>(info.param))) + "V" + std::to_string(int(std::get<0>(info.param)));
+  return std::string(name_of(std::get<1>(info.param))) + level_name(std::get<0>(info.param));
 }
 
 }  // namespace tw

@@ -8,7 +8,7 @@ namespace tw {
 namespace {
 
 using Sequence = OpTest;
-INSTANTIATE_TEST_SUITE_P(Cpu, Sequence, op_levels(), op_level_name);
+INSTANTIATE_TEST_SUITE_P(Ops, Sequence, op_levels(), op_level_name);
 
 struct Table {
   int64_t B, T, V, C;
@@ -66,7 +66,7 @@ TEST_P(Sequence, PositionsBeginAgainWhereDocumentsDo) {
     const Tensor ids = some_ids(t), tokens = normal({t.V, t.C}, dtype(), 1), positions = normal({t.T, t.C}, dtype(), 2),
                  dx = normal({t.B, t.T, t.C}, dtype(), 3), dtokens = normal({t.V, t.C}, DType::fp32, 4),
                  dpositions = normal({t.T, t.C}, DType::fp32, 5);
-    Tensor starts({t.B, t.T}, DType::i32);
+    Tensor starts = tensor({t.B, t.T}, DType::i32);
     std::vector<double> want, want_positions = values(dpositions), token = values(tokens), position = values(positions),
                               d = values(dx);
     for (int64_t n = 0, start = 0; n < t.B * t.T; ++n) {

@@ -1,0 +1,27 @@
+#include "kernels/cuda/context.h"
+
+#include "kernels/cuda/products.h"
+
+namespace tw::cuda {
+
+Context::Context(Device device)
+    : device_(device), multiprocessors_(gpu::properties(device.index).multiprocessors), scratch_(kScratch, device) {}
+Context::~Context() = default;
+
+void* Context::scratch_bytes(size_t bytes) {
+  TW_CHECK(bytes <= kScratch, bug, "an op asks for {} bytes of scratch memory, there are {}", bytes, kScratch);
+  return scratch_.data();
+}
+
+Products& Context::products() {
+  if (!products_) products_ = std::make_unique<Products>(device_);
+  return *products_;
+}
+
+Context& context_of(const Stream& stream) {
+  auto& attachment = gpu::state_of(stream).attachment;
+  if (!attachment) attachment = std::make_unique<Context>(stream.device());
+  return static_cast<Context&>(*attachment);
+}
+
+}  // namespace tw::cuda

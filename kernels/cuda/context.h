@@ -1,0 +1,37 @@
+// What the ops of one stream share. Made at its first op, gone with the stream.
+#pragma once
+#include <memory>
+
+#include "src/core/gpu.h"
+#include "src/core/tensor.h"
+
+namespace tw::cuda {
+
+class Products;   // matmul.cpp: the library's handle and the algorithms it chose
+
+class Context final : public gpu::Attachment {
+ public:
+  explicit Context(Device device);
+  ~Context() override;
+
+  // Scratch of at least `bytes`, the same for every op of the stream: whoever asks next may write it. Error(bug) beyond
+  // kScratch.
+  static constexpr size_t kScratch = size_t(64) << 20;
+  template <class T>
+  T* scratch(size_t count) {
+    return static_cast<T*>(scratch_bytes(count * sizeof(T)));
+  }
+  Products& products();
+  int multiprocessors() const noexcept { return multiprocessors_; }
+
+ private:
+  void* scratch_bytes(size_t bytes);
+  Device device_;
+  int multiprocessors_;
+  Memory scratch_;
+  std::unique_ptr<Products> products_;
+};
+
+Context& context_of(const Stream& stream);
+
+}  // namespace tw::cuda
