@@ -25,17 +25,17 @@ class SelfCommunicator final : public Communicator {
   std::string transport() const override { return "self"; }
 
   void all_reduce(View buffer, ReduceOp, const Stream&) override { check_reducible(*this, "all_reduce", buffer); }
-  void reduce_scatter(ConstView in, View out, ReduceOp, const Stream&) override {
+  void reduce_scatter(ConstView in, View out, ReduceOp, const Stream& stream) override {
     check_reducible(*this, "reduce_scatter", in);
     check_parts(*this, "reduce_scatter", out, in);
-    copy("reduce_scatter", in, out);
+    move("reduce_scatter", in, out, stream);
   }
-  void all_gather(ConstView in, View out, const Stream&) override {
-    if (!check_all_gather(*this, "all_gather", in, out)) copy("all_gather", in, out);
+  void all_gather(ConstView in, View out, const Stream& stream) override {
+    if (!check_all_gather(*this, "all_gather", in, out)) move("all_gather", in, out, stream);
   }
-  void all_to_all(ConstView in, View out, const Stream&) override {
+  void all_to_all(ConstView in, View out, const Stream& stream) override {
     check_all_to_all(*this, "all_to_all", in, out);
-    copy("all_to_all", in, out);
+    move("all_to_all", in, out, stream);
   }
   void broadcast(View, int root, const Stream&) override { check_root(*this, "broadcast", root); }
   void send(ConstView, int to, int tag, const Stream&) override { check_peer(*this, "send", to, tag); }
@@ -65,8 +65,8 @@ class SelfCommunicator final : public Communicator {
   }
 
  private:
-  // Where nothing has to move, any device will do.
-  void copy(const char* call, ConstView in, View out) const {
+  void move(const char* call, ConstView in, View out, const Stream& stream) const {
+    if (stream.device().is_cuda()) return copy(in, out, stream);
     check_host(*this, call, in);
     check_host(*this, call, out);
     if (in.bytes() > 0) std::memcpy(out.data, in.data, in.bytes());

@@ -31,6 +31,14 @@ void rope_table(double theta, int64_t first, View cos, View sin) {
   }
 }
 
+void copy_rope_table(double theta, View cos, View sin, const Stream& stream) {
+  Tensor host_cos(cos.shape, DType::fp32), host_sin(sin.shape, DType::fp32);
+  rope_table(theta, 0, host_cos.view(), host_sin.view());
+  copy(host_cos.view(), cos, stream);
+  copy(host_sin.view(), sin, stream);
+  synchronize(stream);
+}
+
 void rope(const Rope& op, const Stream& stream) {
   const char* name = "rope";
   check_rank(name, "qkv", op.qkv, 4);

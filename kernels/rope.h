@@ -8,7 +8,8 @@
 namespace tw {
 
 // cos and sin of angle (T, D/2) fp32 for positions first .. first + T - 1; computed in double.
-void rope_table(double theta, int64_t first, View cos, View sin);
+void rope_table(double theta, int64_t first, View cos, View sin);  // in host memory
+void copy_rope_table(double theta, View cos, View sin, const Stream& stream);  // of positions 0 ..., to the stream's device
 
 struct Rope {
   View qkv;             // (B, T, H + 2 KV, D), fp32 or bf16, in place

@@ -83,6 +83,9 @@ void Arguments::flag(const std::string& name, bool& value, const std::string& he
   parser_->app.add_flag(name, value, help);
 }
 void Arguments::allow_settings() { info_.settings = true; }
+void Arguments::allow_device() {
+  option("--device", device_, "auto, cpu, cuda or cuda-shared (the setting run.device): where the model is computed");
+}
 
 bool Arguments::takes_value(const std::string& word) const {
   for (const ArgumentInfo& argument : info_.arguments)
@@ -144,6 +147,7 @@ bool Arguments::parse(const std::vector<std::string>& words) {
   } catch (const CLI::ParseError& e) {
     TW_FAIL(config, "tokenwerk {}: {}; see tokenwerk {} --help", command, e.what(), command);
   }
+  if (!device_.empty()) settings_.push_back("--run.device=" + device_);
   set_log_level(parser_->verbose ? LogLevel::debug : parser_->quiet ? LogLevel::quiet : LogLevel::info);
   return true;
 }

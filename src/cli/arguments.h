@@ -41,6 +41,8 @@ class Arguments {
   void flag(const std::string& name, bool& value, const std::string& help);
   // Takes *.toml and *.json words as files of settings and --section.key as settings.
   void allow_settings();
+  // And --device, short for the setting run.device.
+  void allow_device();
 
   // False: help was asked for and printed to standard output, or a Description is being made. Error(config) names the wrong word and the nearest option.
   bool parse(const std::vector<std::string>& words);
@@ -65,6 +67,7 @@ class Arguments {
   std::unique_ptr<Parser> parser_;
   CommandInfo info_;
   std::vector<std::string> config_files_, settings_;
+  std::string device_;
 };
 
 }  // namespace tw

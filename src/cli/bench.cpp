@@ -4,6 +4,7 @@
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "src/cli/compute.h"
 #include "src/cli/job.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
@@ -72,12 +73,14 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.flag("--whole", whole, "All micro batches of a step, as training.global_batch_size says; else one a rank");
   arguments.flag("--json", json, "Print everything as JSON to standard output");
   arguments.allow_settings();
+  arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(steps >= 1 && steps <= 10000, config, "--steps {}: 1 to 10000", steps);
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   const bool leader = world.rank() == 0;
-  ThreadTeam team(resolve_threads(config, world.node_size()));
-  const Stream stream(team);
+  Compute compute(config, world);
+  ThreadTeam& team = compute.team();
+  const Stream stream = compute.stream();
   const auto say = [&](const std::string& what) {
     stop_if_asked();
     if (leader) log_info("measuring {} ...", what);

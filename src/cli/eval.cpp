@@ -5,6 +5,7 @@
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "src/cli/compute.h"
 #include "src/cli/evaluation.h"
 #include "src/cli/job.h"
 #include "src/core/clock.h"
@@ -187,6 +188,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.option("--logits", logits, "The .npy file for them");
   arguments.flag("--json", json, "Print the result as JSON to standard output");
   arguments.allow_settings();
+  arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(ids.empty() == logits.empty(), config, "--ids and --logits go together");
   Config config = load_model_config(path, arguments);
@@ -202,8 +204,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     job.run.finish(ExitCode::ok, "");
     return ExitCode::ok;
   }
-  ThreadTeam team(resolve_threads(config, world.node_size()));
-  const Stream stream(team);
+  Compute compute(config, world);
+  const Stream stream = compute.stream();
   const ModelAtWork m(path, dtype_of(config), tokenizer, stream);
   if (!ids.empty()) {
     if (world.rank() == 0) write_logits(m, ids, logits, stream);
@@ -214,7 +216,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   std::vector<EvaluatedSplit> splits =
       evaluate_files(m, files, domains_of(without_names(files), [](const std::string&) { return std::string(); }), config, world, stream);
   if (world.rank() != 0) return ExitCode::ok;
-  if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, team, !json);
+  if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, compute.team(), !json);
   if (json) {
     nlohmann::json out = {{"model", m.origin}, {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));

@@ -185,15 +185,16 @@ std::vector<EvaluatedSplit> evaluate_files(const ModelAtWork& m, const std::vect
   const PassSizes sizes{.batch = std::max<int64_t>(1, kTokensAtOnce / T), .seq_len = T, .dtype = m.weights.dtype(), .training = false};
   ArenaPlan plan;
   Transformer transformer(m.model, sizes, plan);
-  const int losses_id = plan.add("batch", "losses", {sizes.rows()}, DType::fp32);
+  BatchFeed feed(plan, sizes.batch, sizes.seq_len, true);
   const Arena arena(plan, stream.device());
-  transformer.bind(arena, m.table, m.weights.view(), View{});
+  feed.bind(arena, stream);
+  transformer.bind(arena, m.table, m.weights.view(), View{}, stream);
   const double log2_vocabulary = std::log2(double(m.model.vocab_size));
   std::vector<EvaluatedSplit> splits;
   for (size_t f = 0; f < files.size(); ++f) {
     EvaluatedSplit& s = splits.emplace_back();
     s.file = files[f].second;
-    const Evaluation e = evaluate(transformer, *s.file, 0, arena.view(losses_id), world, stream,
+    const Evaluation e = evaluate(transformer, *s.file, 0, feed, world, stream,
                                   resolve_packing(config, m.model.type, {&s.file, 1}));
     std::vector<size_t> every(s.file->documents().size());
     for (size_t d = 0; d < every.size(); ++d) every[d] = d;

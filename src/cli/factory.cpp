@@ -44,6 +44,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.options("--budget", budgets, "Stop before the run takes more: 50kJ, 5EUR, 2h (may be repeated, or with commas)");
   arguments.flag("--json", json, "Print the evaluation as JSON to standard output");
   arguments.allow_settings();
+  arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   config.set("data.folder", folder, "command line");

@@ -6,6 +6,8 @@
 
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "comm/self.h"
+#include "src/cli/compute.h"
 #include "src/cli/job.h"
 #include "src/cli/model_at_work.h"
 #include "src/core/file.h"
@@ -191,6 +193,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.flag("--nearest", nearest, "Name the passage of the run's training text that each sample is nearest to");
   arguments.flag("--json", json, "Print the samples as JSON");
   arguments.allow_settings();
+  arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   Config config = load_model_config(path, arguments);
   const auto set = [&](const char* key, const std::string& text) {
@@ -207,8 +210,10 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     TW_CHECK(fs::exists(file), no_input, "--nearest looks into the training text of a run: there is no {}", file.string());
     training = TokenFile::open(file);
   }
-  ThreadTeam team(resolve_threads(config, 1));
-  const Stream stream(team);
+  const std::unique_ptr<Communicator> alone = make_self_communicator();
+  Compute compute(config, *alone);
+  ThreadTeam& team = compute.team();
+  const Stream stream = compute.stream();
   const ModelAtWork m(path, dtype_of(config), tokenizer, stream);
   const int32_t eos = eos_id(m, config);
   const GenerateOptions options = generate_options(config, ignore_eos ? -1 : eos);

@@ -67,14 +67,16 @@ Job::Job(Config settings, const std::string& name, const std::vector<std::string
       command(command_line(name, words)),
       world(world),
       run(config.get<std::string>("run.dir"), command, world),
-      team(resolve_threads(config, world.node_size())),
-      stream(team),
-      meter(energy_options(config), world) {
+      compute(config, world, name != "scan" && name != "tokenize"),
+      team(compute.team()),
+      stream(compute.stream()),
+      meter(energy_options(config), world, compute.gpus()) {
   const int64_t nodes = all_reduce_value(world, int64_t(world.node_rank() == 0), ReduceOp::sum);
   if (leader()) {
     ledger.emplace(run.path(), energy_options(config));
     ledger->set_meter(meter.kind(), meter.text());
     ledger->set_nodes(int(nodes));
+    if (!compute.map().empty()) log_info("{}", compute.map());
     if (meter.kind() != EnergyKind::measured) log_info("energy: {}", meter.text());
     const int there = int(::sysconf(_SC_NPROCESSORS_ONLN));
     if (world.transport() == "mpi" && config.is_default("training.threads") && all_cores() * world.node_size() < there)

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "src/cli/compute.h"
 #include "src/cli/run_folder.h"
 #include "src/config/load.h"
-#include "src/core/thread_team.h"
 #include "src/meter/budget.h"
 #include "src/meter/energy.h"
 #include "src/meter/phases.h"
@@ -36,7 +36,8 @@ struct Job {
   std::string command;
   Communicator& world;
   RunFolder run;
-  ThreadTeam team;
+  Compute compute;
+  ThreadTeam& team;
   Stream stream;
   EnergyMeter meter;
   std::optional<PhaseLedger> ledger;  // rank 0

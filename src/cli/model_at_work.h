@@ -17,7 +17,7 @@ struct ModelAtWork {
 
   ModelConfig model;
   ParameterTable table;
-  Tensor weights;  // flat, of dtype
+  Tensor weights;  // flat, of dtype, on the stream's device
   std::filesystem::path tokenizer_path;
   std::unique_ptr<TextTokenizer> tokenizer;  // null where none lies beside the model
   std::filesystem::path source;

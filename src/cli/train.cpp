@@ -32,7 +32,7 @@ TrainingOutcome train_step(Job& job) {
     return {{loaded.model, loaded.origin}, std::make_shared<const Tensor>(std::move(loaded.weights))};
   };
   return train({.config = job.config,
-                .comm = job.world,
+                .comm = job.compute.comm(),
                 .stream = job.stream,
                 .folder = job.run.path(),
                 .lease = job.run.lease(),
@@ -58,6 +58,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.options("--budget", budgets, "Stop before the run takes more: 50kJ, 5EUR, 2h (may be repeated, or with commas)");
   arguments.flag("--json", json, "Print the outcome as JSON to standard output");
   arguments.allow_settings();
+  arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   if (!out.empty()) config.set("run.dir", out, "command line");

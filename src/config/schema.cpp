@@ -31,6 +31,7 @@ constexpr ConfigSection kSections[] = {
 // clang-format off
 constexpr ConfigKey kKeys[] = {
     {"run.dir", text, "", 0, 0, "", "Folder of the run: resolved configuration, metrics, checkpoints, report. The commands' --out sets it."},
+    {"run.device", choice, "auto", 0, 0, "auto cpu cuda cuda-shared", "Where the model is computed; auto = cuda where every rank has a GPU of its own, else cpu; cuda-shared = several ranks may use one GPU, and their gradients go through host memory. The commands' --device sets it."},
 
     {"data.train", text_list, "[]", 0, 0, "", "Token files to train on."},
     {"data.blend", text_list, "[]", 0, 0, "", "Weights of the files of data.train, \"0.7 0.3\"; more entries begin later in the run, at a step or a share of it: \"1000: 0.5 0.5\", \"75%: 0.2 0.8\". Empty = each file as often as it has samples."},

@@ -53,13 +53,13 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
   }
 }
 
-void Transformer::bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients) {
+void Transformer::bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients, const Stream& stream) {
   arena_ = &arena, table_ = &table, weights_ = weights;
   branch_ = arena.view(branch_id_);
   logits_ = arena.view(logits_id_);
   if (cos_id_ >= 0) {
     cos_ = arena.view(cos_id_), sin_ = arena.view(sin_id_);
-    rope_table(model_.rope_theta, 0, cos_, sin_);
+    copy_rope_table(model_.rope_theta, cos_, sin_, stream);
   }
   if (sizes_.training) dstream_ = arena.view(dstream_id_), dbranch_ = arena.view(dbranch_id_);
   layer_offset_.clear();

@@ -20,8 +20,8 @@ class Transformer {
   // sizes.seq_len is beyond the learned positions.
   Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan);
   // weights: flat array of the compute dtype; gradients: flat fp32, or empty for evaluation only.
-  // All four must outlive the transformer.
-  void bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients);
+  // All four must outlive the transformer. stream: of the arena's device.
+  void bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients, const Stream& stream);
   // Adds to another flat array from now on: the exact sum keeps several.
   void use_gradients(View gradients);
 

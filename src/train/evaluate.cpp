@@ -47,23 +47,33 @@ std::vector<Stretch> stretches_of(const TokenFile& file, int64_t windows, int64_
 
 }  // namespace
 
-Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
+Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, BatchFeed& feed, Communicator& comm,
                     const Stream& stream, const Packing& packing) {
   const double start = now_seconds();
   const int64_t B = model.sizes().batch, T = model.sizes().seq_len;
   TW_CHECK(file.size() >= 2, data, "{} holds {} tokens: too few to evaluate on", file.path().string(), file.size());
   const int64_t all = (file.size() - 2) / T + 1;
   const int64_t windows = max_windows > 0 ? std::min(max_windows, all) : all;
-  Tensor ids({B, T}, DType::i32), targets({B, T}, DType::i32);
   const std::vector<Stretch> stretches = stretches_of(file, windows, T);
   Tensor stretch_sums({int64_t(stretches.size())}, DType::fp64);
   size_t stretch = 0;
-  Tensor starts(packing.needs_starts() ? Shape{B, T} : Shape{0, 0}, DType::i32);
-  int32_t *x = ids.as<int32_t>(), *y = targets.as<int32_t>();
-  model.use_document_starts(packing.reset_attention_mask ? starts.view() : ConstView{},
-                            packing.reset_position_ids ? starts.view() : ConstView{});
+  model.use_document_starts(packing.reset_attention_mask ? feed.starts() : ConstView{},
+                            packing.reset_position_ids ? feed.starts() : ConstView{});
   const int32_t vocab = int32_t(model.model().vocab_size);
+  int64_t scored = comm.rank() * B;  // the first window whose losses are not in yet
+  const auto add_losses = [&](const float* loss) {
+    while (stretch < stretches.size() && stretches[stretch].window < scored) ++stretch;
+    for (; stretch < stretches.size() && stretches[stretch].window < scored + B; ++stretch) {
+      const Stretch& s = stretches[stretch];
+      double sum = 0;
+      for (int64_t i = s.begin; i < s.end; ++i) sum += double(loss[(s.window - scored) * T + i - 1 - s.window * T]);
+      stretch_sums.as<double>()[stretch] = sum;
+    }
+    scored += comm.size() * B;
+  };
   for (int64_t first = comm.rank() * B; first < windows; first += comm.size() * B) {
+    const BatchFeed::Slot slot = feed.begin(add_losses);
+    int32_t *x = slot.ids, *y = slot.targets;
     for (int64_t b = 0; b < B; ++b) {
       const int64_t begin = (first + b) * T;
       for (int64_t t = 0; t < T; ++t) {
@@ -74,19 +84,14 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
                  "{} holds token {} at position {}, but the model's vocabulary has {} tokens", file.path().string(),
                  std::max(x[b * T + t], y[b * T + t]), begin + t, vocab);
       }
-      if (packing.needs_starts()) document_starts(x + b * T, T, packing.eod, starts.as<int32_t>() + b * T);
+      if (packing.needs_starts()) document_starts(x + b * T, T, packing.eod, slot.starts + b * T);
     }
-    model.losses(ids.view(), targets.view(), losses, stream);
-    const float* loss = losses.as<float>();
-    while (stretch < stretches.size() && stretches[stretch].window < first) ++stretch;
-    for (; stretch < stretches.size() && stretches[stretch].window < first + B; ++stretch) {
-      const Stretch& s = stretches[stretch];
-      double sum = 0;
-      for (int64_t i = s.begin; i < s.end; ++i) sum += double(loss[(s.window - first) * T + i - 1 - s.window * T]);
-      stretch_sums.as<double>()[stretch] = sum;
-    }
+    feed.send(stream);
+    model.losses(feed.ids(), feed.targets(), feed.losses(), stream);
+    feed.fetch(stream);
   }
-  model.use_document_starts({}, {});  // the memory ends here
+  feed.finish(add_losses);
+  model.use_document_starts({}, {});
   // Every stretch is non-zero on one rank only: the library's order of addition cannot change a bit.
   comm.all_reduce(stretch_sums.view(), ReduceOp::sum, stream);
   Evaluation e;

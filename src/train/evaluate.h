@@ -6,6 +6,7 @@
 #include "src/data/packing.h"
 #include "src/data/token_file.h"
 #include "src/nn/transformer.h"
+#include "src/train/batch_feed.h"
 
 namespace tw {
 
@@ -30,9 +31,9 @@ struct Evaluation {
 
 // Scores token i of `file` given the tokens before it in its window of seq_len (window w starts at token w T; every
 // token but the file's first is scored once). max_windows = 0: the whole file. Collective over comm: window w is
-// done by rank w / batch mod size. A token belongs to the document it stands in, whatever the context it is scored in. losses: (B T) fp32 scratch on the device. packing: as in training, but for its
+// done by rank w / batch mod size. A token belongs to the document it stands in, whatever the context it is scored in. feed: of the model's sizes. packing: as in training, but for its
 // eod_mask_loss: every token counts here.
-Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, View losses, Communicator& comm,
+Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, BatchFeed& feed, Communicator& comm,
                     const Stream& stream, const Packing& packing = {});
 
 }  // namespace tw

@@ -23,15 +23,17 @@ void ShardedAdamW::plan(ArenaPlan& plan) {
   decayed_id_ = plan.add("optimizer", "decayed", {layout_.padded_count() / kParameterBlock}, DType::u8);
 }
 
-void ShardedAdamW::bind(const Arena& arena) {
+void ShardedAdamW::bind(const Arena& arena, Staging& staging) {
   weights_ = arena.view(weights_id_);
   if (master_id_ >= 0) master_ = arena.view(master_id_);
   m_ = arena.view(m_id_), v_ = arena.view(v_id_), decayed_ = arena.view(decayed_id_);
-  uint8_t* decayed = decayed_.as<uint8_t>();
+  Tensor flags(decayed_.shape, DType::u8);
+  uint8_t* decayed = flags.as<uint8_t>();
   for (const ParameterInfo& p : table_.all())
     if (p.decayed)
       std::fill(decayed + p.offset / kParameterBlock,
                 decayed + (p.offset + p.count() + kParameterBlock - 1) / kParameterBlock, uint8_t(1));
+  staging.to_device(flags.view(), decayed_);
 }
 
 View ShardedAdamW::master(int bucket) const {
@@ -100,24 +102,44 @@ void ShardedAdamW::visit_owned(Visit&& visit) const {
     }
 }
 
-std::vector<TensorSlice> ShardedAdamW::slices() const {
+std::vector<TensorSlice> ShardedAdamW::slices(Staging& staging) {
+  const bool on_gpu = m_.device.is_cuda();
+  if (on_gpu) {
+    for (Tensor* t : {&host_master_, &host_m_, &host_v_})
+      if (t->count() == 0) *t = Tensor({layout_.owned_count()}, DType::fp32);
+    for (int b = 0; b < layout_.buckets(); ++b) {
+      const Range local = layout_.local(b);
+      staging.to_host(master(b), host_master_.view().flat(local.begin, local.end));
+    }
+    staging.to_host(m_, host_m_.view());
+    staging.to_host(v_, host_v_.view());
+  }
   std::vector<TensorSlice> all;
   visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
-    const int64_t n = end - begin, local = layout_.local(b).begin;
-    all.push_back({p.name, "weight", p.shape, begin, end, master(b).flat(at, at + n)});
-    all.push_back({p.name, "m", p.shape, begin, end, m_.flat(local + at, local + at + n)});
-    all.push_back({p.name, "v", p.shape, begin, end, v_.flat(local + at, local + at + n)});
+    const int64_t first = layout_.local(b).begin + at, last = first + end - begin;
+    const ConstView weight = on_gpu ? host_master_.view().flat(first, last) : master(b).flat(at, at + end - begin);
+    all.push_back({p.name, "weight", p.shape, begin, end, weight});
+    all.push_back({p.name, "m", p.shape, begin, end, (on_gpu ? host_m_.view() : m_).flat(first, last)});
+    all.push_back({p.name, "v", p.shape, begin, end, (on_gpu ? host_v_.view() : v_).flat(first, last)});
   });
   return all;
 }
 
-void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, const Stream& stream) {
+void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, Staging& staging, const Stream& stream) {
+  Tensor arrived;  // of a GPU's: a piece on its way
+  const auto read = [&](const ParameterInfo& p, const char* slot, int64_t begin, int64_t end, View to) {
+    if (to.device.is_cpu()) return checkpoint.read(p.name, slot, begin, end, to);
+    if (arrived.count() < to.count()) arrived = Tensor({to.count()}, DType::fp32);
+    const View host = arrived.view().flat(0, to.count());
+    checkpoint.read(p.name, slot, begin, end, host);
+    staging.to_device(host, to);
+  };
   visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
     const int64_t n = end - begin, local = layout_.local(b).begin;
-    checkpoint.read(p.name, "weight", begin, end, master(b).flat(at, at + n));
+    read(p, "weight", begin, end, master(b).flat(at, at + n));
     if (!optimizer) return;
-    checkpoint.read(p.name, "m", begin, end, m_.flat(local + at, local + at + n));
-    checkpoint.read(p.name, "v", begin, end, v_.flat(local + at, local + at + n));
+    read(p, "m", begin, end, m_.flat(local + at, local + at + n));
+    read(p, "v", begin, end, v_.flat(local + at, local + at + n));
   });
   if (!optimizer) {
     zero({.x = m_}, stream);

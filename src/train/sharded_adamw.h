@@ -6,6 +6,7 @@
 #include "comm/communicator.h"
 #include "src/checkpoint/checkpoint.h"
 #include "src/core/arena.h"
+#include "src/core/staging.h"
 #include "src/nn/parameters.h"
 #include "src/train/shard_layout.h"
 
@@ -22,11 +23,11 @@ class ShardedAdamW {
   ShardedAdamW(Communicator& comm, const ParameterTable& table, const ShardLayout& layout, DType dtype,
                const AdamWOptions& options);
   void plan(ArenaPlan& plan);
-  void bind(const Arena& arena);
+  void bind(const Arena& arena, Staging& staging);
 
   View weights() const noexcept { return weights_; }  // (padded_count) of the compute dtype, complete on every rank
 
-  // Takes start weights from fp32 values of the flat array (the table's flat_count() or more).
+  // Takes start weights from fp32 values of the flat array (the table's flat_count() or more), on the device.
   void set_weights(ConstView flat, const Stream& stream);
   // Makes the compute weights of all ranks from the owned masters. Collective.
   void gather_weights(const Stream& stream);
@@ -38,11 +39,12 @@ class ShardedAdamW {
   int64_t updates() const noexcept { return updates_; }
   void set_updates(int64_t updates) noexcept { updates_ = updates; }
 
-  // The owned pieces of weight, m and v by logical tensor, for a checkpoint. Valid while nothing is updated.
-  std::vector<TensorSlice> slices() const;
+  // The owned pieces of weight, m and v by logical tensor in host memory, for a checkpoint. Valid while nothing is updated
+  // and until the next call; of a GPU's they are copies.
+  std::vector<TensorSlice> slices(Staging& staging);
   // Reads the owned pieces. With optimizer = false only the weights (m, v start at zero). Collective (gathers).
   // Error(data) where the checkpoint's tensors do not fit the model.
-  void load(const Checkpoint& checkpoint, bool optimizer, const Stream& stream);
+  void load(const Checkpoint& checkpoint, bool optimizer, Staging& staging, const Stream& stream);
 
  private:
   View master(int bucket) const;  // fp32 owned slice
@@ -58,6 +60,7 @@ class ShardedAdamW {
   int weights_id_ = -1, master_id_ = -1, m_id_ = -1, v_id_ = -1, decayed_id_ = -1;
   View weights_, master_, m_, v_;
   View decayed_;  // (padded_count / kParameterBlock) u8
+  Tensor host_master_, host_m_, host_v_;  // (owned) of a GPU's: what slices() gave
 };
 
 }  // namespace tw

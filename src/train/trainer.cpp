@@ -42,36 +42,43 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true}, plan_),
       optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
       sync_(comm, layout_, o.determinism),
-      skip_rule_(o.skip_step_sigma) {
+      skip_rule_(o.skip_step_sigma),
+      feed_(plan_, o.micro_batch_size, o.seq_len, o.packing.needs_starts()),
+      staging_(stream) {
   optimizer_.plan(plan_);
   sync_.plan(plan_);
-  const int64_t B = o.micro_batch_size, T = o.seq_len, per_rank = layout_.virtual_per_rank();
-  ids_id_ = plan_.add("batch", "ids", {B, T}, DType::i32);
-  targets_id_ = plan_.add("batch", "targets", {B, T}, DType::i32);
-  losses_id_ = plan_.add("batch", "losses", {B * T}, DType::fp32);
-  statistics_id_ = plan_.add("batch", "statistics", {comm.size(), (layout_.buckets() + 2) * per_rank}, DType::fp64);
-  if (o.packing.needs_starts()) starts_id_ = plan_.add("batch", "starts", {B, T}, DType::i32);
+  const int64_t per_rank = layout_.virtual_per_rank();
+  squares_id_ = plan_.add("batch", "squares", {layout_.buckets(), per_rank}, DType::fp64);
+  statistics_ = Tensor::beside(stream, {comm.size(), (layout_.buckets() + 2) * per_rank}, DType::fp64);
   arena_ = Arena(plan_, stream.device());
-  optimizer_.bind(arena_);
+  optimizer_.bind(arena_, staging_);
   sync_.bind(arena_);
-  ids_ = arena_.view(ids_id_), targets_ = arena_.view(targets_id_), losses_ = arena_.view(losses_id_);
-  statistics_ = arena_.view(statistics_id_);
-  if (starts_id_ >= 0) starts_ = arena_.view(starts_id_);
-  model_.bind(arena_, table_, optimizer_.weights(), sync_.sums());
+  feed_.bind(arena_, stream_);
+  squares_ = arena_.view(squares_id_);
+  model_.bind(arena_, table_, optimizer_.weights(), sync_.sums(), stream_);
 }
 
 void Trainer::initialize(uint64_t seed) {
-  if (options_.dtype == DType::fp32) {
+  if (stream_.device().is_cuda()) {
+    Tensor flat({table_.flat_count()}, DType::fp32);
+    initialize_weights(options_.model, table_, seed, flat.view(), stream_.host());
+    set_weights(flat.view());
+  } else if (options_.dtype == DType::fp32) {
     initialize_weights(options_.model, table_, seed, optimizer_.weights(), stream_);
-    return;
+  } else {
+    // The gradients' memory is free before the first step and has the right size and type.
+    const View flat = sync_.sums();
+    initialize_weights(options_.model, table_, seed, flat, stream_);
+    optimizer_.set_weights(flat, stream_);
   }
-  // The gradients' memory is free before the first step and has the right size and type.
-  const View flat = sync_.sums();
-  initialize_weights(options_.model, table_, seed, flat, stream_);
-  optimizer_.set_weights(flat, stream_);
 }
 
-void Trainer::set_weights(ConstView flat) { optimizer_.set_weights(flat, stream_); }
+void Trainer::set_weights(ConstView flat) {
+  if (stream_.device().is_cpu()) return optimizer_.set_weights(flat, stream_);
+  const int64_t n = std::min(flat.count(), sync_.sums().count());  // the gradients' memory again
+  staging_.to_device(flat.flat(0, n), sync_.sums().flat(0, n));
+  optimizer_.set_weights(sync_.sums().flat(0, n), stream_);
+}
 
 namespace {
 
@@ -115,7 +122,7 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   TW_CHECK(stored == options_.model, data,
            "{} holds another model: {} parameters of {}; this run's model differs. Stored: {}", where,
            ParameterTable(stored).parameter_count(), name_of(stored.type), info.model_json);
-  if (!resume) return optimizer_.load(checkpoint, false, stream_);
+  if (!resume) return optimizer_.load(checkpoint, false, staging_, stream_);
   TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
            "the training data or its blend changed since {}: fingerprint {} then, {} now. Put the old token files and "
            "data settings back, or start a new run from its weights with checkpoint.init_from",
@@ -125,7 +132,7 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
            "training.global_batch_size is {} now, but {} was trained with {}: keep it to resume",
            options_.global_batch_size, where, state.global_batch_size);
   skip_rule_.from_json(state.skip_rule);
-  optimizer_.load(checkpoint, true, stream_);
+  optimizer_.load(checkpoint, true, staging_, stream_);
   optimizer_.set_updates(state.updates);
   step_ = info.step;
   tokens_ = info.tokens;
@@ -153,18 +160,24 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
   const int64_t virtual_rank = comm_.rank() * layout_.virtual_per_rank() + leaf;
   const bool last_leaf = leaf == sync_.leaves() - 1;
   model_.use_gradients(gradients);
-  model_.use_document_starts(packing.reset_attention_mask ? starts_ : View{}, packing.reset_position_ids ? starts_ : View{});
+  model_.use_document_starts(packing.reset_attention_mask ? feed_.starts() : View{},
+                             packing.reset_position_ids ? feed_.starts() : View{});
   LeafSums sums;
+  const auto add_losses = [&](const float* losses) {
+    for (int64_t i = 0; i < B * T; ++i) sums.losses += double(losses[i]);
+  };
   for (int64_t a = 0; a < accumulation; ++a) {
     const int64_t first = step_ * options_.global_batch_size + (virtual_rank * accumulation + a) * B;
+    const BatchFeed::Slot slot = feed_.begin(add_losses);
     for (int64_t b = 0; b < B; ++b) {
-      int32_t *x = ids_.as<int32_t>() + b * T, *y = targets_.as<int32_t>() + b * T;
+      int32_t *x = slot.ids + b * T, *y = slot.targets + b * T;
       batches_->sample(first + b, x, y);
-      if (starts_) document_starts(x, T, packing.eod, starts_.as<int32_t>() + b * T);
+      if (slot.starts) document_starts(x, T, packing.eod, slot.starts + b * T);
       for (int64_t t = 0; packing.eod_mask_loss && t < T; ++t)
         if (x[t] == packing.eod) y[t] = kIgnoredTarget;
       sums.tokens += double(T - std::count(y, y + T, kIgnoredTarget));
     }
+    feed_.send(stream_);
     fault_point("train.forward");
     Transformer::GradientsReady ready;
     if (last_leaf && a == accumulation - 1)
@@ -172,17 +185,17 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
         fault_point("train.backward");
         sync_.ready(offset, stream_);
       };
-    model_.forward_backward(ids_, targets_, losses_, ready, stream_);
-    const float* losses = losses_.as<float>();
-    for (int64_t i = 0; i < B * T; ++i) sums.losses += double(losses[i]);
+    model_.forward_backward(feed_.ids(), feed_.targets(), feed_.losses(), ready, stream_);
+    feed_.fetch(stream_);
   }
+  feed_.finish(add_losses);
   return sums;
 }
 
 StepResult Trainer::step() {
   const double start = now_seconds(), waited = sync_.waited_seconds();
   const int per_rank = layout_.virtual_per_rank(), buckets = layout_.buckets();
-  const View mine = statistics_.rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 2, per_rank});
+  const View mine = statistics_.view().rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 2, per_rank});
   double *losses = mine.as<double>() + buckets * per_rank, *scored = losses + per_rank;
   for (int leaf = 0; leaf < sync_.leaves(); ++leaf) {
     const LeafSums sums = run_leaf(leaf, sync_.begin_leaf(leaf, stream_));
@@ -193,8 +206,10 @@ StepResult Trainer::step() {
   fault_point("train.exchange");
 
   // Squares and losses of all virtual ranks, added in one fixed order.
-  optimizer_.sums_of_squares(sync_.sums(), mine.rows(0, buckets), stream_);
-  comm_.all_gather(mine, statistics_, stream_);
+  optimizer_.sums_of_squares(sync_.sums(), squares_, stream_);
+  copy(squares_, mine.rows(0, buckets), stream_);
+  synchronize(stream_);
+  comm_.all_gather(mine, statistics_.view(), stream_);
   const double* all = statistics_.as<double>();
   const int64_t row = int64_t(buckets + 2) * per_rank;
   double squares = 0, loss_sum = 0, tokens = 0;
@@ -233,7 +248,7 @@ StepResult Trainer::step() {
 }
 
 Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
-  return tw::evaluate(model_, file, max_windows, losses_, comm_, stream_, options_.packing);
+  return tw::evaluate(model_, file, max_windows, feed_, comm_, stream_, options_.packing);
 }
 
 Trainer::ExchangeCost Trainer::measure_exchange() {
@@ -253,6 +268,7 @@ Trainer::ExchangeCost Trainer::measure_exchange() {
   cost.exact = median_of_3([&] {
     sync_.begin_leaf(sync_.leaves() - 1, stream_);
     sync_.finish(stream_);
+    synchronize(stream_);
   });
   cost.off = median_of_3([&] {
     sync_.begin_leaf(sync_.leaves() - 1, stream_);  // the same zeroing, so that only the exchange differs
@@ -262,6 +278,7 @@ Trainer::ExchangeCost Trainer::measure_exchange() {
       pending.push_back(comm_.start_all_reduce(sync_.sums().flat(bucket.begin, bucket.end), ReduceOp::sum, stream_));
     }
     for (auto& p : pending) p->wait();
+    synchronize(stream_);
   });
   return cost;
 }

@@ -4,7 +4,10 @@
 #include <memory>
 #include <optional>
 
+#include "src/core/gpu.h"
+#include "src/core/staging.h"
 #include "src/data/batches.h"
+#include "src/train/batch_feed.h"
 #include "src/train/evaluate.h"
 #include "src/train/grad_sync.h"
 #include "src/train/schedule.h"
@@ -55,7 +58,7 @@ class Trainer {
 
   // Start weights, one of: from the seed; from fp32 values of the flat array; from a checkpoint.
   void initialize(uint64_t seed);
-  void set_weights(ConstView flat);
+  void set_weights(ConstView flat);  // host memory
   // resume = true: step, optimiser state and data position too; false: weights alone.
   void load(const Checkpoint& checkpoint, bool resume);
 
@@ -67,7 +70,7 @@ class Trainer {
   int64_t tokens_done() const noexcept { return tokens_; }
   int64_t steps_skipped() const noexcept { return skipped_; }
   // Tensors and trainer state for save_checkpoint; the caller fills in config and hashes.
-  std::vector<TensorSlice> slices() const { return optimizer_.slices(); }
+  std::vector<TensorSlice> slices() { return optimizer_.slices(staging_); }
   void describe(CheckpointInfo& info) const;
 
   // Seconds the last gradient exchange would take alone: exact sum, and plain all-reduce ("off"). Collective; the
@@ -91,11 +94,12 @@ class Trainer {
   ShardedAdamW optimizer_;
   GradSync sync_;
   SkipRule skip_rule_;
-  int ids_id_, targets_id_, losses_id_, statistics_id_, starts_id_ = -1;
+  BatchFeed feed_;
+  Staging staging_;
+  int squares_id_;
   Arena arena_;
-  View ids_, targets_, losses_;
-  View starts_;      // (B, T) where packing needs them
-  View statistics_;  // (ranks, (buckets + 2) * V/R) fp64: squares of gradients, then losses, then scored tokens
+  View squares_;       // (buckets, V/R) fp64: sums of squares of gradients
+  Tensor statistics_;  // (ranks, (buckets + 2) * V/R) fp64 on the host: those, then losses, then scored tokens
   int64_t step_ = 0, tokens_ = 0, skipped_ = 0;
 };
 

@@ -39,7 +39,9 @@ const std::map<std::string, std::vector<std::string>> kBelow = {
 const std::map<std::string, std::set<std::string>> kOwners = {
     {"mpi.h", {"comm"}},
     {"nccl.h", {"comm"}},
-    {"cuda_runtime.h", {"kernels"}},
+    {"cuda_runtime.h", {"kernels", "src/core"}},
+    {"cublasLt.h", {"kernels"}},
+    {"cudnn.h", {"kernels"}},
     {"hdf5.h", {"src/hdf5"}},
     {"xxhash.h", {"src/core"}},
 };

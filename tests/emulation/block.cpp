@@ -30,7 +30,7 @@ struct Lane {
 };
 
 struct Warp {
-  unsigned lanes = 0, waiting = 0;
+  unsigned waiting = 0;
   uint64_t exchanges = 0;
   alignas(64) unsigned char slots[2][kWarp][64];  // by the parity of the exchange
 };
@@ -87,7 +87,7 @@ void resume(unsigned i) {
   m.lanes[i].resume = context::jump_fcontext(m.lanes[i].resume, nullptr).fctx;
   Warp& w = m.warps[i / kWarp];
   switch (m.lanes[i].state) {
-    case State::finished: --w.lanes, ++m.finished; break;
+    case State::finished: ++m.finished; break;
     case State::in_warp: ++w.waiting; break;
     case State::in_block: ++m.in_block; break;
     case State::ready: die("a thread came back without a reason");
@@ -104,7 +104,7 @@ void run_warp(unsigned index) {
     for (unsigned i = begin; i < end; ++i)
       if (m.lanes[i].state == State::ready) resume(i), moved = true;
     if (w.waiting == 0) continue;
-    if (w.waiting != w.lanes)
+    if (w.waiting != end - begin)
       die(fmt::format("block ({}, {}, {}), warp {}: {} of its {} lanes wait for an exchange, the others do not come: {} are at a "
                       "barrier or finished", blockIdx.x, blockIdx.y, blockIdx.z, index, w.waiting, end - begin, end - begin - w.waiting));
     w.waiting = 0, ++w.exchanges;
@@ -120,7 +120,7 @@ void run_block(size_t shared_bytes) {
   std::memset(m.shared, 0xff, size_t(m.shared_end - m.shared));
   m.in_block = m.finished = 0;
   const unsigned warps = (m.threads + kWarp - 1) / kWarp;
-  for (unsigned w = 0; w < warps; ++w) m.warps[w].lanes = std::min(kWarp, m.threads - w * kWarp), m.warps[w].waiting = 0;
+  for (unsigned w = 0; w < warps; ++w) m.warps[w].waiting = 0;
   for (unsigned i = 0; i < m.threads; ++i) {
     Lane& lane = m.lanes[i];
     lane.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};

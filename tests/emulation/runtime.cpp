@@ -156,6 +156,9 @@ void advance(std::unique_lock<std::mutex>& lock) {
 bool anything_queued() {
   return std::any_of(world().streams.begin(), world().streams.end(), [](Stream* s) { return !s->queue.empty(); });
 }
+bool anything_queued_on(int device) {
+  return std::any_of(world().streams.begin(), world().streams.end(), [=](Stream* s) { return s->device == device && !s->queue.empty(); });
+}
 
 void device_thread() {
   World& w = world();
@@ -240,10 +243,10 @@ cudaError_t give(void* p, bool pinned) {
   start();
   World& w = world();
   std::unique_lock lock(w.mutex);
-  wait_until(lock, [] { return !anything_queued(); });  // cudaFree waits for the device
   const auto it = w.allocations.find(uintptr_t(p));
   if (it == w.allocations.end() || it->second.freed || it->second.pinned != pinned) return cudaErrorInvalidValue;
   Allocation& a = it->second;
+  wait_until(lock, [&] { return !anything_queued_on(a.device); });  // cudaFree waits for the device
   mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE);
   check_slack(a);
   if (!pinned) w.used[size_t(a.device)] -= a.bytes;
@@ -401,7 +404,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaDeviceSynchronize() {
   start();
   std::unique_lock lock(world().mutex);
-  wait_until(lock, [] { return !anything_queued(); });
+  wait_until(lock, [] { return !anything_queued_on(current_device); });
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* all) {
@@ -417,7 +420,7 @@ cudaError_t cudaFreeHost(void* p) { return give(p, true); }
 
 cudaError_t cudaMemset(void* p, int value, size_t bytes) {
   check_device_memory("cudaMemset", p, bytes, 1);
-  Stream stream;  // the default stream: behind everything else
+  Stream stream{.device = current_device};  // the default stream: behind everything else
   cudaError_t code = cudaDeviceSynchronize();
   if (code != cudaSuccess) return code;
   std::unique_lock lock(world().mutex);

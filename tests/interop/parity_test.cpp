@@ -9,12 +9,12 @@
 #include <nlohmann/json.hpp>
 
 #include "comm/self.h"
-#include "src/core/thread_team.h"
 #include "src/generate/generator.h"
 #include "src/interop/hf.h"
 #include "src/interop/safetensors.h"
 #include "src/train/trainer.h"
 #include "tests/support/npy_reader.h"
+#include "tests/support/test_device.h"
 #include "tests/support/test_data.h"
 
 namespace tw {
@@ -47,7 +47,7 @@ class Parity : public testing::TestWithParam<const char*> {
     model_ = read_hf_config(path_ / "init");
   }
   Tensor weights(const ParameterTable& table, const char* which) const {
-    Tensor flat({table.flat_count()}, DType::fp32);
+    Tensor flat = tensor({table.flat_count()}, DType::fp32);
     read_hf_weights(path_ / which, model_, table, flat.view());
     return flat;
   }
@@ -92,8 +92,8 @@ class Parity : public testing::TestWithParam<const char*> {
   std::filesystem::path path_;
   nlohmann::json reference_;
   ModelConfig model_;
-  ThreadTeam team_{2};
-  Stream stream_{team_};
+  OpStream op_stream_{2};
+  Stream stream_{op_stream_};
   std::unique_ptr<Communicator> comm_ = make_self_communicator();
 };
 
@@ -111,15 +111,16 @@ TEST_P(Parity, Loss) {
   const int64_t B = int64_t(rows.size()), T = int64_t(rows.at(0).size()) - 1;
   ArenaPlan plan;
   Transformer transformer(model_, {.batch = B, .seq_len = T, .training = false}, plan);
-  const Arena arena(plan, Device{});
-  transformer.bind(arena, table, flat.view(), View{});
-  Tensor ids({B, T}, DType::i32), targets({B, T}, DType::i32), losses({B * T}, DType::fp32);
+  const Arena arena(plan, stream_.device());
+  transformer.bind(arena, table, flat.view(), View{}, stream_);
+  Tensor ids = tensor({B, T}, DType::i32), targets = tensor({B, T}, DType::i32), losses = tensor({B * T}, DType::fp32);
   for (int64_t b = 0; b < B; ++b)
     for (int64_t t = 0; t < T; ++t) {
       ids.as<int32_t>()[b * T + t] = rows[size_t(b)].at(size_t(t));
       targets.as<int32_t>()[b * T + t] = rows[size_t(b)].at(size_t(t) + 1);
     }
   transformer.losses(ids.view(), targets.view(), losses.view(), stream_);
+  op_stream_.finish();
   double sum = 0;
   for (int64_t i = 0; i < B * T; ++i) sum += double(losses.as<float>()[i]);
   Largest worst;
@@ -145,11 +146,13 @@ TEST_P(Parity, LossAndGradientsOfTheFirstStep) {
   const int64_t B = t.at("batch"), T = t.at("seq");
   ArenaPlan plan;
   Transformer transformer(model_, {.batch = B, .seq_len = T}, plan);
-  const Arena arena(plan, Device{});
-  Tensor gradients({table.flat_count()}, DType::fp32), ids({B, T}, DType::i32), targets({B, T}, DType::i32), losses({B * T}, DType::fp32);
-  transformer.bind(arena, table, flat.view(), gradients.view());
+  const Arena arena(plan, stream_.device());
+  Tensor gradients = tensor({table.flat_count()}, DType::fp32), ids = tensor({B, T}, DType::i32), targets = tensor({B, T}, DType::i32),
+         losses = tensor({B * T}, DType::fp32);
+  transformer.bind(arena, table, flat.view(), gradients.view(), stream_);
   for (int64_t b = 0; b < B; ++b) data->sample(b, ids.as<int32_t>() + b * T, targets.as<int32_t>() + b * T);
   transformer.forward_backward(ids.view(), targets.view(), losses.view(), nullptr, stream_);
+  op_stream_.finish();
   double loss = 0;
   for (int64_t i = 0; i < B * T; ++i) loss += double(losses.as<float>()[i]);
   Largest loss_difference;
@@ -192,10 +195,12 @@ TEST_P(Parity, TwentyAdamWSteps) {
   rates.expect_within(1e-9, GetParam(), "learning rate, abs");
   const ParameterTable& table = trainer.table();
   const Tensor want = weights(table, "final");
+  Tensor got({trainer.weights().count()}, DType::fp32);
+  Staging(stream_).to_host(trainer.weights(), got.view());
   Largest worst;
   for (const ParameterInfo& p : table.all())
     for (int64_t i = 0; i < p.count(); ++i)
-      if (!is_key_bias(p, i)) worst.add(trainer.weights().as<float>()[p.offset + i], want.as<float>()[p.offset + i]);
+      if (!is_key_bias(p, i)) worst.add(got.as<float>()[p.offset + i], want.as<float>()[p.offset + i]);
   worst.expect_within(1e-4, GetParam(), "final weights, max abs");
   expect_logits(table, trainer.weights(), "logits_after_train.npy", 1e-4, "logits after training, max abs");
 }
@@ -208,10 +213,10 @@ TEST(PretrainedLlama, GeneratesItsDocumentedText) {
   const auto reference = nlohmann::json::parse(std::ifstream(*folder / "reference.json"));
   const ModelConfig model = read_hf_config(*folder);
   const ParameterTable table(model);
-  Tensor flat({table.flat_count()}, DType::fp32);
+  Tensor flat = tensor({table.flat_count()}, DType::fp32);
   read_hf_weights(*folder, model, table, flat.view());
-  ThreadTeam team(2);
-  Generator generator(model, table, flat.view(), Stream(team));
+  const OpStream stream(2);
+  Generator generator(model, table, flat.view(), stream);
   const auto want = reference.at("greedy_from_bos_256").get<std::vector<int32_t>>();
   const auto g = generator.run({want[0]}, {.sampling = {.temperature = 0}, .max_new_tokens = int64_t(want.size()) - 1}, 0, {});
   EXPECT_EQ(g.ids, std::vector<int32_t>(want.begin() + 1, want.end()));

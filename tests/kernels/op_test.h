@@ -1,5 +1,5 @@
 // What the tests of ops share: random inputs, poisoned outputs, every instruction set, 1 to 3 threads. The same tests run on
-// a GPU, real or emulated, where TW_TEST_ON_GPU is defined: tensors then lie in pinned memory, which both sides reach.
+// a GPU (tests/support/test_device.h).
 #pragma once
 #include <gtest/gtest.h>
 
@@ -9,45 +9,11 @@
 #include <vector>
 
 #include "kernels/cpu/simd.h"
-#include "src/core/gpu.h"
 #include "src/core/rng.h"
 #include "src/core/tensor.h"
-#include "src/core/thread_team.h"
+#include "tests/support/test_device.h"
 
 namespace tw {
-
-#ifdef TW_TEST_ON_GPU
-inline constexpr bool kOnGpu = true;
-#else
-inline constexpr bool kOnGpu = false;
-#endif
-
-// Where the ops of a test run. Results may be read after finish().
-class OpStream {
- public:
-  explicit OpStream(int threads = 1) : team_(threads), stream_(team_) {
-    if (!kOnGpu) return;
-    // One for all tests: its scratch memory is large.
-    static ThreadTeam one(1);
-    static const gpu::Queue queue(Device{DeviceKind::cuda, 0}, one);
-    stream_ = queue.stream();
-  }
-  operator const Stream&() const { return stream_; }
-  void finish() const { synchronize(stream_); }
-
- private:
-  ThreadTeam team_;
-  Stream stream_;
-};
-
-// Zeros.
-inline Tensor tensor(Shape shape, DType dtype) {
-  if (!kOnGpu) return Tensor(shape, dtype);
-  static const OpStream anywhere;
-  Tensor x = Tensor::beside(anywhere, shape, dtype);
-  if (x.view()) std::memset(x.view().data, 0, x.view().bytes());
-  return x;
-}
 
 inline Tensor from_values(Shape shape, DType dtype, const std::vector<double>& v) {
   Tensor x = tensor(shape, dtype);

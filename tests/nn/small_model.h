@@ -1,10 +1,11 @@
 // A small model with every weight, gain and bias random, so that a forgotten one shows.
 #pragma once
+#include <deque>
 #include <vector>
 
 #include "src/core/rng.h"
-#include "src/core/thread_team.h"
 #include "src/nn/transformer.h"
+#include "tests/support/test_device.h"
 
 namespace tw {
 
@@ -26,7 +27,7 @@ inline ModelConfig small_config(Architecture type, bool tied) {
 }
 
 inline Tensor random_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed) {
-  Tensor flat({table.flat_count()}, DType::fp32);
+  Tensor flat = tensor({table.flat_count()}, DType::fp32);
   const Rng rng{seed, RngStream::test, 0, 0};
   for (const ParameterInfo& p : table.all()) {
     const bool vocabulary = p.name == "tokens.weight" || p.name == "head.weight";
@@ -47,23 +48,34 @@ inline std::vector<int32_t> random_ids(int64_t n, int64_t vocab, uint64_t seed) 
 // A transformer over its own memory.
 struct SmallModel {
   SmallModel(const ModelConfig& model, int64_t batch, int64_t seq_len, uint64_t seed = 1, bool training = true, int threads = 2)
-      : team(threads), stream(team), table(model), weights(random_weights(model, table, seed)),
-        gradients({table.flat_count()}, DType::fp32), losses({batch * seq_len}, DType::fp32),
+      : op_stream(threads), stream(op_stream), table(model), weights(random_weights(model, table, seed)),
+        gradients(tensor({table.flat_count()}, DType::fp32)), losses(tensor({batch * seq_len}, DType::fp32)),
         transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training}, plan),
-        arena(plan, Device{}) {
-    transformer.bind(arena, table, weights.view(), training ? gradients.view() : View{});
+        arena(plan, stream.device()) {
+    transformer.bind(arena, table, weights.view(), training ? gradients.view() : View{}, stream);
   }
   double loss(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets) {
     transformer.losses(view(ids), view(targets), losses.view(), stream);
+    op_stream.finish();
     double sum = 0;
     for (int64_t i = 0; i < losses.count(); ++i) sum += double(losses.as<float>()[i]);
     return sum;
   }
-  ConstView view(const std::vector<int32_t>& ids) const {
-    return {ids.data(), DType::i32, {transformer.sizes().batch, transformer.sizes().seq_len}};
+  void forward_backward(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets,
+                        const Transformer::GradientsReady& ready = nullptr) {
+    transformer.forward_backward(view(ids), view(targets), losses.view(), ready, stream);
+    op_stream.finish();
   }
-  ThreadTeam team;
+  ConstView view(const std::vector<int32_t>& ids) {
+    const Shape shape{transformer.sizes().batch, transformer.sizes().seq_len};
+    if (!kOnGpu) return {ids.data(), DType::i32, shape};
+    given.push_back(tensor(shape, DType::i32));
+    std::memcpy(given.back().view().data, ids.data(), ids.size() * sizeof(int32_t));
+    return given.back().view();
+  }
+  OpStream op_stream;
   Stream stream;
+  std::deque<Tensor> given;
   ParameterTable table;
   Tensor weights, gradients, losses;
   ArenaPlan plan;

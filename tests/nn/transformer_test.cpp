@@ -44,7 +44,7 @@ TEST_P(TransformerGradient, EqualsFiniteDifferences) {
   if (packed) m.transformer.use_document_starts(m.view(starts), m.view(starts));
   auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
   if (targets.size() > 2) targets[1] = kIgnoredTarget;
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
+  m.forward_backward(ids, targets);
   const Rng rng{9, RngStream::test, 2, 0};
   float* w = m.weights.as<float>();
   const float* g = m.gradients.as<float>();
@@ -75,9 +75,9 @@ TEST_P(TransformerGradient, AddsToParameterGradients) {
   const ModelConfig model = small_config(type, tied);
   SmallModel m(model, B, T);
   const auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
+  m.forward_backward(ids, targets);
   const std::vector<float> once(m.gradients.as<float>(), m.gradients.as<float>() + m.gradients.count());
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
+  m.forward_backward(ids, targets);
   for (size_t i = 0; i < once.size(); ++i)
     ASSERT_NEAR(m.gradients.as<float>()[i], 2 * once[i], 1e-5 * (1 + std::abs(once[i]))) << i;
 }
@@ -90,7 +90,7 @@ TEST_P(TransformerGradient, BitsDoNotDependOnThreads) {
   const auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
   for (SmallModel* m : {&one, &three}) {
     if (packed) m->transformer.use_document_starts(m->view(starts), m->view(starts));
-    m->transformer.forward_backward(m->view(ids), m->view(targets), m->losses.view(), nullptr, m->stream);
+    m->forward_backward(ids, targets);
   }
   EXPECT_EQ(0, std::memcmp(one.gradients.as<float>(), three.gradients.as<float>(), size_t(one.gradients.count()) * 4));
   EXPECT_EQ(0, std::memcmp(one.losses.as<float>(), three.losses.as<float>(), size_t(one.losses.count()) * 4));
@@ -132,10 +132,11 @@ TEST(Transformer, ReadyOffsetsFallToZeroAndCoverFinalGradients) {
   const auto ids = random_ids(4, model.vocab_size, 3), targets = random_ids(4, model.vocab_size, 4);
   std::vector<int64_t> offsets;
   std::vector<std::vector<float>> seen;
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), [&](int64_t offset) {
+  m.forward_backward(ids, targets, [&](int64_t offset) {
+    m.op_stream.finish();
     offsets.push_back(offset);
     seen.emplace_back(m.gradients.as<float>() + offset, m.gradients.as<float>() + m.gradients.count());
-  }, m.stream);
+  });
   ASSERT_EQ(offsets.size(), size_t(model.num_hidden_layers) + 2);
   EXPECT_EQ(offsets.back(), 0);
   for (size_t i = 0; i < offsets.size(); ++i) {
@@ -166,9 +167,10 @@ TEST(Transformer, AllocatesNothingAfterItsFirstPass) {
   const ModelConfig model = small_config(Architecture::gpt2, true);
   SmallModel m(model, 2, 8);
   const auto ids = random_ids(16, model.vocab_size, 3), targets = random_ids(16, model.vocab_size, 4);
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
+  m.forward_backward(ids, targets);
+  const ConstView again = m.view(ids), wanted = m.view(targets);
   const int64_t before = allocation_count();
-  m.transformer.forward_backward(m.view(ids), m.view(targets), m.losses.view(), nullptr, m.stream);
+  m.transformer.forward_backward(again, wanted, m.losses.view(), nullptr, m.stream);
   EXPECT_EQ(allocation_count(), before);
 }
 
