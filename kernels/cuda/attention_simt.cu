@@ -5,6 +5,7 @@
 // on the shape alone. Floor: 4 D multiply-adds a score forward, 14 D backward, over the rate of fp32.
 #include "kernels/cuda/attention_simt.h"
 
+#include "kernels/cuda/attention_delta.h"
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/context.h"
 
@@ -90,18 +91,6 @@ __global__ void forward_kernel(const T* qkv, const int32_t* starts, T* out, floa
     store_row(out + ((int64_t(b) * s.T + t) * s.H + h) * s.D, acc[r], 1.f / sum[r], s.D);
     if (lane == 0) lse[(int64_t(b) * s.H + h) * s.T + t] = high[r] + logf(sum[r]);
   }
-}
-
-// delta[b,h,t] = sum_d dout out. A warp a row.
-template <class T>
-__global__ void delta_kernel(const T* out, const T* dout, float* delta, int64_t rows, int T_, int H, int D) {
-  const int64_t row = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp;
-  if (row >= rows) return;
-  float sum = 0;
-  for (int d = threadIdx.x % kWarp; d < D; d += kWarp) sum += to_float(out[row * D + d]) * to_float(dout[row * D + d]);
-  sum = warp_sum(sum);
-  const int64_t h = row % H, t = row / H % T_, b = row / H / T_;
-  if (threadIdx.x % kWarp == 0) delta[(b * H + h) * T_ + t] = sum;
 }
 
 // Grid: (key rows, KV, B). p = exp(s - lse), ds = p (dp - delta) scale; dv = sum p dout, dk = sum ds q over the heads of the
@@ -216,13 +205,12 @@ void simt_attention_backward(const AttentionBackward& op, const Stream& stream) 
   const Sizes s = sizes_of(op);
   const int64_t B = op.qkv.dim(0), rows = B * s.T * s.H;
   float* delta = context_of(stream).scratch<float>(size_t(rows));
+  attention_delta(op, delta, stream);
   const int32_t* starts = op.starts ? op.starts.as<int32_t>() : nullptr;
   with_activation(op.qkv.dtype, [&](auto t) {
     with_width(s.D, [&]<int J>() {
       using T = decltype(t);
       constexpr int kRows = kHeld<J> * kWarps;
-      launch(delta_kernel<T>, {.blocks = blocks_for(rows, kWarps), .threads = kThreads}, stream, op.out.as<T>(), op.dout.as<T>(), delta,
-             rows, s.T, s.H, s.D);
       launch(key_value_kernel<T, J>, {.blocks = blocks_for(s.T, kRows), .threads = kThreads, .shared = shared_bytes(s.D, kRows), .blocks_y = s.KV, .blocks_z = B},
              stream, op.qkv.as<T>(), starts, op.dout.as<T>(), op.lse.as<float>(), delta, op.dqkv.as<T>(), s);
       launch(query_kernel<T, J>, {.blocks = blocks_for(s.T, kRows), .threads = kThreads, .shared = shared_bytes(s.D, kRows), .blocks_y = s.H, .blocks_z = B},

@@ -39,7 +39,7 @@ __global__ void column_parts(const T* x, int64_t N, int64_t C, int64_t rows_a_pa
 }
 
 // A block: 32 columns; thread (x, y) adds a contiguous run of the parts of column x, then the 32 runs are added in order.
-__global__ void partials_kernel(const float* partials, int64_t parts, int64_t stride, int64_t C, float* out) {
+__global__ void __launch_bounds__(1024) partials_kernel(const float* partials, int64_t parts, int64_t stride, int64_t C, float* out) {
   float* sums = shared_memory<float>();  // (32, 32)
   const int x = threadIdx.x % 32, y = threadIdx.x / 32;
   const int64_t c = int64_t(blockIdx.x) * 32 + x, run = (parts + 31) / 32;

@@ -13,7 +13,7 @@ namespace {
 constexpr int kThreads = 1024;
 
 template <class T>
-__global__ void cross_entropy_kernel(T* logits, const int32_t* targets, float* losses, int64_t vocab, int64_t padded, bool gradient,
+__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(T* logits, const int32_t* targets, float* losses, int64_t vocab, int64_t padded, bool gradient,
                                      bool whole) {
   float* scratch = shared_memory<float>();
   const int64_t n = blockIdx.x;

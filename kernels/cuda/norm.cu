@@ -1,5 +1,5 @@
 // A row is a block: thread t takes the packs t, t + threads, ... of eight columns, in registers where the row has at
-// most 32768, else read again for each of the passes. Forward reads x and residual once and writes sum and y once;
+// most 8192, else read again for each of the passes. Forward reads x and residual once and writes sum and y once;
 // backward reads dy, s and dsum once, writes dx once, and keeps its columns' sums for dgamma and dbeta in registers over
 // all its rows. Floor: those bytes over the memory's bandwidth.
 #include "kernels/norm.h"
@@ -13,7 +13,7 @@
 namespace tw::cuda {
 namespace {
 
-constexpr int kMostThreads = 1024;
+constexpr int kMostThreads = 512;  // 128 registers each
 
 int threads_for(int64_t C) {
   const int64_t packs = blocks_for(C, kPack);
@@ -26,12 +26,11 @@ void with_packs(int64_t C, Body&& body) {
   const int64_t packs = blocks_for(blocks_for(C, kPack), threads_for(C));
   if (packs <= 1) body.template operator()<1>();
   else if (packs <= 2) body.template operator()<2>();
-  else if (packs <= 4) body.template operator()<4>();
   else body.template operator()<0>();
 }
 
 template <class T, class G, int P>
-__global__ void forward_kernel(const T* x, const T* residual, T* sum, const G* gamma, const G* beta, T* y, float* mean, float* rstd,
+__global__ void __launch_bounds__(kMostThreads) forward_kernel(const T* x, const T* residual, T* sum, const G* gamma, const G* beta, T* y, float* mean, float* rstd,
                                int64_t C, float eps, bool whole) {
   float* scratch = shared_memory<float>();
   const int64_t n = blockIdx.x, row = n * C;
@@ -95,7 +94,7 @@ __global__ void forward_kernel(const T* x, const T* residual, T* sum, const G* g
 // With h = (s - mean) rstd and g = dy gamma: dx = rstd (g - sum(g)/C - h sum(g h)/C), without the second term for RMS norm.
 // Block b takes rows b, b + blocks, ...; partials[b] = its sums of dy h, then of dy.
 template <class T, class G, int P>
-__global__ void backward_kernel(const T* dy, const T* s, const G* gamma, const float* mean, const float* rstd, const T* dsum, T* dx,
+__global__ void __launch_bounds__(kMostThreads) backward_kernel(const T* dy, const T* s, const G* gamma, const float* mean, const float* rstd, const T* dsum, T* dx,
                                 float* partials, int64_t N, int64_t C, bool whole) {
   float* scratch = shared_memory<float>();
   constexpr int kHeld = P > 0 ? P : 1;

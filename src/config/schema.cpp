@@ -77,6 +77,7 @@ constexpr ConfigKey kKeys[] = {
     {"training.global_batch_size", integer, "0", 0, 1 << 30, "", "Samples of one optimiser step over all ranks; 0 = micro_batch_size x virtual ranks."},
     {"training.max_grad_norm", real, "1", 0, kHuge, "", "Gradients are scaled down to this norm; 0 = no clipping."},
     {"training.dtype", choice, "fp32", 0, 0, "fp32 bf16", "Precision of the computation; weights and sums are kept in fp32."},
+    {"training.activation_checkpointing", choice, "selective", 0, 0, "none selective full", "What the backward pass computes again to save memory: nothing, what costs little, or each block but its start. Results are the same."},
     {"training.seed", integer, "0", 0, kHuge, "", "Start weights and data order follow from it."},
     {"training.threads", integer, "0", 0, 4096, "", "Threads of a rank; 0 = cores of the node / ranks on the node. Results do not depend on it."},
 

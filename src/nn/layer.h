@@ -11,11 +11,18 @@
 
 namespace tw {
 
+// What the backward pass computes again instead of keeping it. none: nothing. selective: outputs of norms and of the
+// activation function, which cost little. full: all of a block but the residual stream at its start. Results are the same
+// bits (on a GPU, those of selective within rounding: its library makes GELU with the product, and not as we do alone). Chen et al. 2016, arXiv:1604.06174; Korthikanti et al. 2022, arXiv:2205.05198 section 5.
+enum class Checkpointing { none, selective, full };
+Checkpointing checkpointing_named(const std::string& name);  // Error(config)
+
 // The shape of one forward pass: B rows of T tokens, N = B T.
 struct PassSizes {
   int64_t batch = 0, seq_len = 0;
   DType dtype = DType::fp32;  // of activations and compute weights
   bool training = true;       // false: nothing is kept for a backward pass, layers share buffers
+  Checkpointing checkpointing = Checkpointing::selective;
   int64_t rows() const { return batch * seq_len; }
 };
 
@@ -43,8 +50,8 @@ class ParameterViews {
   View gradients_;
 };
 
-// Adds an activation that backward needs: a block of its own when training, one shared by all layers
-// otherwise.
+// Adds an activation that backward needs, `layer` being "layers.3.mlp." or the like: memory of its own when training; one
+// shared by all layers where nothing is kept, and by those of one kind with full checkpointing.
 int plan_activation(ArenaPlan& plan, const PassSizes& sizes, const std::string& layer, const std::string& name,
                     Shape shape, DType dtype);
 

@@ -14,9 +14,21 @@ void Linear::forward(ConstView x, View y, const Stream& stream) const {
   matmul({.a = x, .b = weight.value, .out = y, .bias = bias.value, .transpose_b = true}, stream);
 }
 
-void Linear::backward(ConstView x, ConstView dy, View dx, const Stream& stream) const {
+void Linear::forward_gelu(ConstView x, View v, View y, bool tanh_form, const Stream& stream) const {
+  matmul({.a = x, .b = weight.value, .out = y, .bias = bias.value, .transpose_b = true, .epilogue = Epilogue::gelu, .aux = v,
+          .tanh_form = tanh_form},
+         stream);
+}
+
+void Linear::backward_gelu(ConstView x, ConstView dy, View v, View dv, View dbias, bool tanh_form, const Stream& stream) const {
+  backward(x, dy, View{}, stream);
+  matmul({.a = dy, .b = weight.value, .out = dv, .epilogue = Epilogue::gelu_backward, .aux = v, .tanh_form = tanh_form, .dbias = dbias},
+         stream);
+}
+
+void Linear::backward(ConstView x, ConstView dy, View dx, const Stream& stream, bool bias_too) const {
   matmul({.a = dy, .b = x, .out = weight.gradient, .transpose_a = true, .accumulate = true}, stream);
-  if (bias.gradient) bias_backward({.dy = dy, .dbias = bias.gradient}, stream);
+  if (bias.gradient && bias_too) bias_backward({.dy = dy, .dbias = bias.gradient}, stream);
   if (dx) matmul({.a = dy, .b = weight.value, .out = dx}, stream);
 }
 

@@ -11,8 +11,12 @@ struct Linear {
   void bind(const ParameterViews& parameters, const std::string& name, bool with_bias);
   // x (N, in), y (N, out) overwritten.
   void forward(ConstView x, View y, const Stream& stream) const;
-  // dx (N, in) overwritten, or empty where nobody needs it; may be x.
-  void backward(ConstView x, ConstView dy, View dx, const Stream& stream) const;
+  // y = gelu(v), v = x W^T + b (N, out) overwritten too.
+  void forward_gelu(ConstView x, View v, View y, bool tanh_form, const Stream& stream) const;
+  // dx (N, in) overwritten, or empty where nobody needs it; may be x. bias_too = false: the bias' gradient is added already.
+  void backward(ConstView x, ConstView dy, View dx, const Stream& stream, bool bias_too = true) const;
+  // Where x = gelu(v): dv := gradient at v (N, in), may be x; its columns' sums are added to dbias, if there is one.
+  void backward_gelu(ConstView x, ConstView dy, View v, View dv, View dbias, bool tanh_form, const Stream& stream) const;
 };
 
 }  // namespace tw

@@ -4,7 +4,7 @@
 
 namespace tw {
 
-void Norm::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name) {
+void Norm::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name, bool keeps_stream) {
   name_ = name;
   layer_norm_ = model.type == Architecture::gpt2;
   eps_ = float(model.norm_eps);
@@ -12,8 +12,11 @@ void Norm::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& mode
   // The residual stream must outlive the branch beside it, so two shared blocks alternate when nothing
   // is kept: names that end alike share.
   const std::string stream = name.find("mlp_norm") != std::string::npos ? "s_even" : "s_odd";
-  s_id_ = plan_activation(plan, sizes, name + ".", stream, {N, C}, sizes.dtype);
-  y_id_ = plan.add_shared("scratch", "normalised", name + ".y", {N, C}, sizes.dtype);
+  s_id_ = keeps_stream && sizes.training ? plan.add("activations", name + "." + stream, {N, C}, sizes.dtype)
+                                         : plan_activation(plan, sizes, name + ".", stream, {N, C}, sizes.dtype);
+  kept_ = sizes.training && sizes.checkpointing == Checkpointing::none;
+  y_id_ = kept_ ? plan.add("activations", name + ".y", {N, C}, sizes.dtype)
+                : plan.add_shared("scratch", "normalised", name + ".y", {N, C}, sizes.dtype);
   if (layer_norm_) mean_id_ = plan_activation(plan, sizes, name + ".", "mean", {N}, DType::fp32);
   rstd_id_ = plan_activation(plan, sizes, name + ".", "rstd", {N}, DType::fp32);
 }
@@ -35,6 +38,7 @@ void Norm::forward(ConstView x, ConstView branch, const Stream& stream) {
 }
 
 void Norm::repeat(const Stream& stream) {
+  if (kept_) return;
   norm_forward({.x = s_, .gamma = weight_.value, .beta = bias_.value, .y = y_, .mean = mean_, .rstd = rstd_, .eps = eps_}, stream);
 }
 

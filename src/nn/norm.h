@@ -6,12 +6,13 @@ namespace tw {
 
 class Norm {
  public:
-  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  // keeps_stream: s has memory of its own, whatever sizes.checkpointing says.
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name, bool keeps_stream = false);
   void bind(const Arena& arena, const ParameterViews& parameters);
 
   // s := x (+ branch), y := norm(s). x, branch (N, C); branch may be empty, then s is x itself.
   void forward(ConstView x, ConstView branch, const Stream& stream);
-  // y() once more, the same bits: all norms share its memory, and backward wants it again.
+  // y() once more, the same bits, where all norms share its memory and backward wants it again.
   void repeat(const Stream& stream);
   // dresidual := dresidual + gradient of s through the norm. dy, dresidual (N, C). With first = true
   // dresidual is overwritten.
@@ -23,7 +24,7 @@ class Norm {
  private:
   std::string name_;
   Parameter weight_, bias_;
-  bool layer_norm_ = true;
+  bool layer_norm_ = true, kept_ = false;  // kept_: y has memory of its own
   float eps_ = 0;
   int s_id_ = -1, y_id_ = -1, mean_id_ = -1, rstd_id_ = -1;
   View s_, y_, mean_, rstd_;

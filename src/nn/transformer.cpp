@@ -34,12 +34,14 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
   blocks_.resize(size_t(model.num_hidden_layers));
   for (int64_t i = 0; i < model.num_hidden_layers; ++i) {
     Block& b = blocks_[size_t(i)];
-    b.attention_norm.plan(plan, sizes, model, layer_name(i) + "attention_norm");
+    b.attention_norm.plan(plan, sizes, model, layer_name(i) + "attention_norm", true);
     b.attention.plan(plan, sizes, model, layer_name(i) + "attention");
     b.mlp_norm.plan(plan, sizes, model, layer_name(i) + "mlp_norm");
     b.mlp.plan(plan, sizes, model, layer_name(i) + "mlp");
   }
-  final_norm_.plan(plan, sizes, model, "final_norm");
+  PassSizes outside = sizes;  // of any block: nothing of it is computed again
+  if (outside.checkpointing == Checkpointing::full) outside.checkpointing = Checkpointing::selective;
+  final_norm_.plan(plan, outside, model, "final_norm");
   branch_id_ = plan.add_shared("scratch", "branch", "branch", {N, C}, sizes.dtype);
   if (model.type == Architecture::llama) {
     cos_id_ = plan.add("activations", "rope.cos", {sizes.seq_len, model.head_dim / 2}, DType::fp32);
@@ -134,7 +136,14 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
   if (ready) ready(final_offset_);
   for (size_t i = blocks_.size(); i-- > 0;) {
     Block& b = blocks_[i];
-    b.mlp_norm.repeat(stream);
+    if (sizes_.checkpointing == Checkpointing::full) {
+      b.attention_norm.repeat(stream);
+      b.attention.forward(b.attention_norm.y(), attention_starts_, branch_, stream);
+      b.mlp_norm.forward(b.attention_norm.s(), branch_, stream);
+      b.mlp.repeat(b.mlp_norm.y(), stream);
+    } else {
+      b.mlp_norm.repeat(stream);
+    }
     b.mlp.backward(b.mlp_norm.y(), dstream_, dbranch_, stream);
     b.mlp_norm.backward(dbranch_, dstream_, false, stream);
     b.attention_norm.repeat(stream);

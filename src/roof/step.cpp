@@ -51,7 +51,7 @@ size_t arena_bytes(const TrainerOptions& o, Communicator& comm) {
   const ParameterTable table(o.model);
   const ShardLayout layout(table.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size());
   ArenaPlan plan;
-  const Transformer model(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true}, plan);
+  const Transformer model(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing}, plan);
   ShardedAdamW(comm, table, layout, o.dtype, o.optimizer).plan(plan);
   GradSync(comm, layout, o.determinism).plan(plan);
   return plan.bytes();

@@ -39,7 +39,7 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       stream_(stream),
       table_(o.model),
       layout_(table_.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size()),
-      model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true}, plan_),
+      model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing}, plan_),
       optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
       sync_(comm, layout_, o.determinism),
       skip_rule_(o.skip_step_sigma),
@@ -153,6 +153,27 @@ void Trainer::describe(CheckpointInfo& info) const {
                           .dump();
 }
 
+// On a GPU all shapes and addresses of a batch are those of the one before, so that its ops are recorded once and started
+// together. Where peers are sent what is ready meanwhile, the host has to follow: not then. The first batch is not recorded
+// either: libraries choose and load what they need.
+void Trainer::run_batch(View gradients, const Transformer::GradientsReady& ready) {
+  const gpu::Range range("batch");
+  const auto run = [&](const Transformer::GradientsReady& then) {
+    model_.forward_backward(feed_.ids(), feed_.targets(), feed_.losses(), then, stream_);
+  };
+  const bool follow = ready && comm_.size() > 1;
+  if (stream_.device().is_cpu() || follow || stream_.probe()) return run(ready);
+  const auto found = graphs_.find(gradients.data);
+  if (found == graphs_.end()) {
+    run(nullptr);
+    graphs_.emplace(gradients.data, gpu::Graph());
+  } else {
+    if (!found->second) found->second = gpu::Graph(stream_, [&] { run(nullptr); });
+    found->second.start(stream_);
+  }
+  if (ready) ready(0);
+}
+
 // One virtual rank's micro-batches.
 Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
   const Packing& packing = options_.packing;
@@ -185,7 +206,7 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
         fault_point("train.backward");
         sync_.ready(offset, stream_);
       };
-    model_.forward_backward(feed_.ids(), feed_.targets(), feed_.losses(), ready, stream_);
+    run_batch(gradients, ready);
     feed_.fetch(stream_);
   }
   feed_.finish(add_losses);
@@ -202,7 +223,10 @@ StepResult Trainer::step() {
     losses[leaf] = sums.losses, scored[leaf] = sums.tokens;
     if (leaf + 1 < sync_.leaves()) sync_.end_leaf(leaf, stream_);
   }
-  sync_.finish(stream_);
+  {
+    const gpu::Range range("exchange of gradients");
+    sync_.finish(stream_);
+  }
   fault_point("train.exchange");
 
   // Squares and losses of all virtual ranks, added in one fixed order.
@@ -231,6 +255,7 @@ StepResult Trainer::step() {
                             ? std::min(1.0, options_.max_grad_norm / (double(r.grad_norm) + 1e-6))
                             : 1.0;
     fault_point("train.optimizer");
+    const gpu::Range range("optimizer");
     optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / divisor, stream_);
   } else {
     ++skipped_;

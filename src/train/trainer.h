@@ -1,6 +1,7 @@
 // One optimiser step after another, on every rank alike.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -25,6 +26,7 @@ struct TrainerOptions {
   int virtual_ranks = 1;
   Determinism determinism = Determinism::elastic;
   Packing packing;
+  Checkpointing checkpointing = Checkpointing::selective;
   int64_t bucket_bytes = 4 << 20;
   double max_grad_norm = 1;        // 0 = no clipping
   Schedule schedule;
@@ -81,6 +83,8 @@ class Trainer {
 
  private:
   struct LeafSums { double losses = 0, tokens = 0; };  // of the scored tokens
+  // Forward and backward of the batch in the feed, gradients added to the model's.
+  void run_batch(View gradients, const Transformer::GradientsReady& ready);
   LeafSums run_leaf(int leaf, View gradients);
 
   TrainerOptions options_;
@@ -95,6 +99,7 @@ class Trainer {
   GradSync sync_;
   SkipRule skip_rule_;
   BatchFeed feed_;
+  std::map<void*, gpu::Graph> graphs_;  // of a GPU: a batch's ops, by the gradients they are added to
   Staging staging_;
   int squares_id_;
   Arena arena_;

@@ -130,6 +130,7 @@ TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ran
   derive(config, "training.global_batch_size", o.micro_batch_size * o.virtual_ranks);
   o.global_batch_size = config.get<int64_t>("training.global_batch_size");
   o.bucket_bytes = int64_t(config.get<double>("parallelism.bucket_cap_mb") * double(1 << 20));
+  o.checkpointing = checkpointing_named(config.get<std::string>("training.activation_checkpointing"));
   o.max_grad_norm = config.get<double>("training.max_grad_norm");
   o.schedule = {.type = schedule_named(config.get<std::string>("lr_scheduler.type")),
                 .lr = config.get<double>("optimizer.lr"),

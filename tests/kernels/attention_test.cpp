@@ -246,7 +246,9 @@ INSTANTIATE_TEST_SUITE_P(
                                      Case{2, 70, 2, 1, 16, DType::fp32, 1},
                                      Case{2, 300, 4, 2, 16, DType::fp32, 20},
                                      Case{1, 513, 2, 2, 20, DType::fp32, 200},
-                                     Case{3, 129, 2, 1, 64, DType::bf16, 90}),
+                                     Case{3, 129, 2, 1, 64, DType::bf16, 90},
+                                     Case{1, 100, 2, 1, 128, DType::bf16}, Case{2, 66, 4, 2, 32, DType::bf16, 30},
+                                     Case{1, 70, 1, 1, 96, DType::bf16}),
                      testing::ValuesIn(test_levels())),
     [](const auto& info) {
       const Case& c = std::get<0>(info.param);

@@ -164,6 +164,32 @@ TEST_P(Norm, FarFromZeroTheVarianceDoesNotCancel) {
     EXPECT_NEAR(got[2][size_t(n)] / normalise(&s[size_t(n * C)], values(gamma), values(beta)).rstd, 1, 1e-5);
 }
 
+// Rows that take several packs a thread, or more than registers hold, against the CPU.
+TEST_P(Norm, LongRowsOnAGpuEqualThoseOfTheCpu) {
+  if (!kOnGpu) GTEST_SKIP() << "a test of GPUs";
+  ThreadTeam team(1);
+  const OpStream gpu;
+  for (const int64_t C : {4100, 8192, 8200})
+    for (const Variant& v : variants(dtype())) {
+      SCOPED_TRACE(str(v, {3, C}));
+      const Tensor x = normal({3, C}, dtype(), 1, 2, 0.5), dy = normal({3, C}, dtype(), 2), gamma = normal({C}, v.gain, 3, 0.3, 1), beta = normal({C}, v.gain, 4);
+      std::vector<std::vector<double>> results[2];
+      for (const bool on_gpu : {false, true}) {
+        const Stream stream = on_gpu ? Stream(gpu) : Stream(team);
+        Tensor y = poisoned({3, C}, dtype()), mean = poisoned({3}, DType::fp32), rstd = poisoned({3}, DType::fp32), dx = poisoned({3, C}, dtype()),
+               dgamma = tensor({C}, DType::fp32), dbeta = tensor({C}, DType::fp32);
+        norm_forward({.x = x.view(), .gamma = gamma.view(), .beta = v.layer_norm ? beta.view() : ConstView(), .y = y.view(),
+                      .mean = v.layer_norm ? mean.view() : View(), .rstd = rstd.view(), .eps = kEps}, stream);
+        norm_backward({.dy = dy.view(), .s = x.view(), .gamma = gamma.view(), .mean = v.layer_norm ? mean.view() : View(), .rstd = rstd.view(),
+                       .dsum = v.second ? dy.view() : ConstView(), .dx = dx.view(), .dgamma = dgamma.view(),
+                       .dbeta = v.layer_norm ? dbeta.view() : View()}, stream);
+        synchronize(stream);
+        results[on_gpu] = {values(y), values(dx), values(dgamma), values(dbeta)};
+      }
+      for (size_t i = 0; i < 4; ++i) expect_near(results[1][i], results[0][i], 1e-5, 1e-5 + 2 * rounding(), "y, dx, dgamma, dbeta");
+    }
+}
+
 TEST(NormShapes, WrongOnesAreNamed) {
   ThreadTeam team(1);
   const Stream stream(team);

@@ -47,10 +47,11 @@ inline std::vector<int32_t> random_ids(int64_t n, int64_t vocab, uint64_t seed) 
 
 // A transformer over its own memory.
 struct SmallModel {
-  SmallModel(const ModelConfig& model, int64_t batch, int64_t seq_len, uint64_t seed = 1, bool training = true, int threads = 2)
+  SmallModel(const ModelConfig& model, int64_t batch, int64_t seq_len, uint64_t seed = 1, bool training = true, int threads = 2,
+             Checkpointing checkpointing = Checkpointing::selective)
       : op_stream(threads), stream(op_stream), table(model), weights(random_weights(model, table, seed)),
         gradients(tensor({table.flat_count()}, DType::fp32)), losses(tensor({batch * seq_len}, DType::fp32)),
-        transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training}, plan),
+        transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training, .checkpointing = checkpointing}, plan),
         arena(plan, stream.device()) {
     transformer.bind(arena, table, weights.view(), training ? gradients.view() : View{}, stream);
   }

@@ -154,6 +154,35 @@ TEST(Transformer, EvaluationMemoryDoesNotGrowWithLayers) {
   EXPECT_EQ(two.bytes(), eight.bytes());
 }
 
+// What is computed again gives the bits that were there, in less memory.
+TEST(Transformer, CheckpointingChangesMemoryAlone) {
+  for (Architecture type : {Architecture::gpt2, Architecture::llama})
+    for (bool packed : {false, true}) {
+      ModelConfig model = small_config(type, true);
+      model.num_hidden_layers = 4;
+      const auto ids = random_ids(2 * 11, model.vocab_size, 3), targets = random_ids(2 * 11, model.vocab_size, 4);
+      const std::vector<int32_t> starts = some_starts(2, 11);
+      std::vector<std::vector<float>> gradients;
+      std::vector<size_t> bytes;
+      for (Checkpointing checkpointing : {Checkpointing::none, Checkpointing::selective, Checkpointing::full}) {
+        SmallModel m(model, 2, 11, 1, true, 2, checkpointing);
+        if (packed) m.transformer.use_document_starts(m.view(starts), m.view(starts));
+        m.forward_backward(ids, targets);
+        gradients.emplace_back(m.gradients.as<float>(), m.gradients.as<float>() + m.gradients.count());
+        bytes.push_back(m.plan.bytes_of("activations"));
+      }
+      for (size_t i : {1, 2}) {
+        if (!kOnGpu || i == 2 || type == Architecture::llama) {
+          EXPECT_EQ(0, std::memcmp(gradients[i].data(), gradients[0].data(), gradients[0].size() * 4)) << name_of(type) << i;
+        }
+        for (size_t j = 0; j < gradients[0].size(); ++j)
+          ASSERT_NEAR(gradients[i][j], gradients[0][j], 1e-5 * (1 + std::abs(gradients[0][j]))) << name_of(type) << i;
+      }
+      EXPECT_GT(bytes[0], bytes[1]);
+      EXPECT_GT(bytes[1], 2 * bytes[2]);
+    }
+}
+
 TEST(Transformer, EvaluationEqualsTraining) {
   for (Architecture type : {Architecture::gpt2, Architecture::llama}) {
     const ModelConfig model = small_config(type, true);
