@@ -1,5 +1,6 @@
 #include "kernels/cuda/context.h"
 
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/products.h"
 
 namespace tw::cuda {
@@ -16,6 +17,12 @@ void* Context::scratch_bytes(size_t bytes) {
 Products& Context::products() {
   if (!products_) products_ = std::make_unique<Products>(device_);
   return *products_;
+}
+
+const AttentionChoice& Context::attention(int64_t head_dim, const Stream& stream) {
+  auto& choice = attention_[head_dim];
+  if (!choice) choice = std::make_unique<AttentionChoice>(head_dim, stream);
+  return *choice;
 }
 
 Context& context_of(const Stream& stream) {

@@ -1,5 +1,6 @@
 // What the ops of one stream share. Made at its first op, gone with the stream.
 #pragma once
+#include <map>
 #include <memory>
 
 #include "src/core/gpu.h"
@@ -7,7 +8,8 @@
 
 namespace tw::cuda {
 
-class Products;   // matmul.cpp: the library's handle and the algorithms it chose
+class Products;         // matmul.cpp: the library's handle and the algorithms it chose
+class AttentionChoice;  // attention_choice.cpp
 
 class Context final : public gpu::Attachment {
  public:
@@ -22,6 +24,7 @@ class Context final : public gpu::Attachment {
     return static_cast<T*>(scratch_bytes(count * sizeof(T)));
   }
   Products& products();
+  const AttentionChoice& attention(int64_t head_dim, const Stream& stream);
   int multiprocessors() const noexcept { return multiprocessors_; }
 
  private:
@@ -30,6 +33,7 @@ class Context final : public gpu::Attachment {
   int multiprocessors_;
   Memory scratch_;
   std::unique_ptr<Products> products_;
+  std::map<int64_t, std::unique_ptr<AttentionChoice>> attention_;  // by the width of a head
 };
 
 Context& context_of(const Stream& stream);
