@@ -8,9 +8,13 @@ namespace {
 OpWork work_of(const MatMul& op) {
   const double M = double(op.out.dim(0)), N = double(op.out.dim(1));
   const int64_t K = op.a.dim(op.transpose_a ? 0 : 1);
-  const char* form = op.transpose_a ? (op.transpose_b ? "a^T b^T" : "a^T b") : op.transpose_b ? "a b^T" : "a b";
+  const char* form = op.epilogue == Epilogue::gelu            ? (op.transpose_b ? "gelu(a b^T)" : "gelu(a b)")
+                     : op.epilogue == Epilogue::gelu_backward ? (op.transpose_b ? "a b^T gelu'" : "a b gelu'")
+                     : op.transpose_a                         ? (op.transpose_b ? "a^T b^T" : "a^T b")
+                     : op.transpose_b                         ? "a b^T"
+                                                              : "a b";
   return {.flops = 2 * M * N * double(K),
-          .bytes = double(op.a.bytes() + op.b.bytes() + op.bias.bytes() + op.out.bytes() * (op.accumulate ? 2 : 1)),
+          .bytes = double(op.a.bytes() + op.b.bytes() + op.bias.bytes() + op.aux.bytes() + 2 * op.dbias.bytes() + op.out.bytes() * (op.accumulate ? 2 : 1)),
           .dtype = op.a.dtype,
           .shape = {op.out.dim(0), op.out.dim(1), K},
           .form = form};

@@ -6,16 +6,34 @@
 
 namespace tw {
 
-void OpTimes::begin(const Stream&) { began_ = now_seconds(); }
+void OpTimes::begin(const Stream& stream) {
+  if (stream.device().is_cpu()) {
+    began_ = now_seconds();
+    return;
+  }
+  if (timed_now_ == timed_.size()) timed_.push_back({gpu::Event(stream.device(), true), gpu::Event(stream.device(), true)});
+  timed_[timed_now_].start.record(stream);
+}
 
-void OpTimes::end(const char* op, const OpWork& work, const Stream&) {
-  const double seconds = now_seconds() - began_;
+void OpTimes::end(const char* op, const OpWork& work, const Stream& stream) {
+  const double seconds = stream.device().is_cpu() ? now_seconds() - began_ : 0;
   if (!in_step_) return;
   Entry& e = entry(op, work);
   e.now += seconds;
   e.row.calls += 1, e.row.flops += work.flops, e.row.bytes += work.bytes;
   e.streamed = work.streamed;
   if (roof_ && !work.streamed) e.row.floor += roof_->floor_seconds(work);
+  if (stream.device().is_cpu()) return;
+  timed_[timed_now_].end.record(stream);
+  timed_[timed_now_++].entry = size_t(&e - entries_.data());
+}
+
+void OpTimes::collect() {
+  for (size_t i = 0; i < timed_now_; ++i) {
+    timed_[i].end.wait();
+    entries_[timed_[i].entry].now += timed_[i].end.seconds_since(timed_[i].start);
+  }
+  timed_now_ = 0;
 }
 
 void OpTimes::add_exchange(const char* call, int calls, double bytes, double seconds) {
@@ -53,6 +71,7 @@ void OpTimes::begin_step() {
 void OpTimes::end_step(double seconds) {
   TW_CHECK(in_step_, bug, "a step is ended that was not begun");
   in_step_ = false;
+  collect();
   double ops = 0;
   for (Entry& e : entries_) {
     e.seconds.push_back(e.now);

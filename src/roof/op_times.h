@@ -1,9 +1,11 @@
 // The ops of training steps by name and shape: how often, how long, and how long at least.
 #pragma once
+#include <deque>
 #include <string>
 #include <vector>
 
 #include "kernels/op_probe.h"
+#include "src/core/gpu.h"
 #include "src/roof/roof.h"
 
 namespace tw {
@@ -56,12 +58,20 @@ class OpTimes final : public OpProbe {
     double now = 0;               // seconds in the step under way
     std::vector<double> seconds;  // of each step
   };
+  // An op of a GPU, whose time is known when the device has done it.
+  struct Timed {
+    gpu::Event start, end;
+    size_t entry = 0;
+  };
   Entry& entry(const char* op, const OpWork& work);
+  void collect();  // the times of a GPU's ops
 
   const Roof* roof_;
   std::vector<Entry> entries_;
   double began_ = 0;
   bool in_step_ = false;
+  std::deque<Timed> timed_;  // used again in each step
+  size_t timed_now_ = 0;
   std::vector<double> steps_, between_;
 };
 

@@ -47,10 +47,12 @@ CacheSizes cache_sizes(int threads, const std::filesystem::path& root) {
 
 Roof measure_roof(Communicator& comm, const Stream& stream, const std::function<void(const std::string&)>& say) {
   Roof roof;
+  const bool on_gpu = stream.device().is_cuda();
   if (say) say("matrix products");
-  roof.matrix = measure_matrix_rates(comm, stream, 1.5);
+  roof.matrix = on_gpu ? measure_gpu_matrix_rates(comm, stream, 1.5) : measure_matrix_rates(comm, stream, 1.5);
   if (say) say("memory");
-  roof.memory = measure_memory_rates(comm, stream, cache_sizes(stream.team().size()), 0.4);
+  if (on_gpu) roof.memory = measure_gpu_memory_rates(comm, stream, 0.4);
+  else roof.memory = measure_memory_rates(comm, stream, cache_sizes(stream.team().size()), 0.4);
   return roof;
 }
 

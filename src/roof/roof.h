@@ -56,6 +56,8 @@ CacheSizes cache_sizes(int threads, const std::filesystem::path& root = "/");
 Roof measure_roof(Communicator& comm, const Stream& stream, const std::function<void(const std::string&)>& say = {});
 // The parts of it. budget: seconds for each shape, or each loop and level.
 std::vector<MatrixRate> measure_matrix_rates(Communicator& comm, const Stream& stream, double budget);
+std::vector<MatrixRate> measure_gpu_matrix_rates(Communicator& comm, const Stream& stream, double budget);
+std::vector<MemoryRate> measure_gpu_memory_rates(Communicator& comm, const Stream& stream, double budget);
 std::vector<MemoryRate> measure_memory_rates(Communicator& comm, const Stream& stream, const CacheSizes& caches, double budget);
 
 }  // namespace tw

@@ -40,7 +40,7 @@ TEST(Step, NamesEveryOpOfAGpt) {
   EXPECT_EQ(calls_of(r.times, "attention_forward"), 2);
   EXPECT_EQ(calls_of(r.times, "attention_backward"), 2);
   EXPECT_EQ(calls_of(r.times, "norm_backward"), 5);
-  EXPECT_EQ(calls_of(r.times, "gelu_backward"), 2);
+  EXPECT_EQ(calls_of(r.times, "gelu_backward"), 0) << "it is part of a product";
   EXPECT_EQ(calls_of(r.times, "embedding_forward"), 1);
   EXPECT_EQ(calls_of(r.times, "embedding_backward"), 1);
   EXPECT_EQ(calls_of(r.times, "cross_entropy"), 1);
