@@ -56,6 +56,7 @@ Json to_json(const StepReport& r, bool with_floors) {
           {"arena_bytes", r.arena_bytes},
           {"step_seconds", to_json(t.step)},
           {"tokens_per_second", r.tokens_per_second()},
+          {"joules_per_token", r.joules_per_token > 0 ? Json(r.joules_per_token) : Json()},
           {"model_flops_per_token", r.flops_per_token},
           {"ops_seconds", t.ops},
           {"between_seconds", t.between},
@@ -66,11 +67,12 @@ Json to_json(const StepReport& r, bool with_floors) {
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.",
                       "tokenwerk bench --roof configs/tiny-cpu.toml\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
-  bool roof_wanted = false, json = false, whole = false;
+  bool roof_wanted = false, json = false, whole = false, plain = false;
   int64_t steps = 5;
   arguments.flag("--roof", roof_wanted, "Measure matrix products, memory, disk and exchange first, and how far each op is from them");
   arguments.option("--steps", steps, "Steps that are measured (5)");
   arguments.flag("--whole", whole, "All micro batches of a step, as training.global_batch_size says; else one a rank");
+  arguments.flag("--plain", plain, "Whole steps alone, as training runs them: no op is timed");
   arguments.flag("--json", json, "Print everything as JSON to standard output");
   arguments.allow_settings();
   arguments.allow_device();
@@ -112,7 +114,9 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     }
   }
   say("training steps");
-  const StepReport step = measure_step(config, world, stream, {.steps = int(steps), .whole = whole, .roof = roof ? &*roof : nullptr,
+  const EnergyMeter meter(energy_options(config), world, compute.gpus());
+  const StepReport step = measure_step(config, world, stream, {.steps = int(steps), .plain = plain, .whole = whole, .roof = roof ? &*roof : nullptr,
+                                                               .joules = [&] { return meter.kind() == EnergyKind::none ? 0.0 : meter.joules(); },
                                                                .on_step = [](int) { stop_if_asked(); }});
   if (!leader) return ExitCode::ok;
   if (json) result["step"] = to_json(step, roof_wanted);

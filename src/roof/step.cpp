@@ -87,7 +87,7 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
            "model's size, or use more nodes",
            human_bytes(needed), comm.node_size(), human_bytes(there));
 
-  const int64_t samples = trainer_options.global_batch_size * (options.steps + 1);
+  const int64_t samples = trainer_options.global_batch_size * (options.steps + 2);
   if (files.empty()) {
     if (config.get<bool>("data.reset_attention_mask") || config.get<bool>("data.reset_position_ids") || config.get<bool>("data.eod_mask_loss"))
       if (config.get<int>("data.eod_id") < 0) config.set("data.eod_id", int64_t(0), "bench");
@@ -97,24 +97,29 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
   // The length of the run sets the learning rates alone.
   if (config.get<int64_t>("training.steps") == 0 && config.get<double>("training.epochs") == 0 &&
       config.get<int64_t>("training.max_tokens") == 0)
-    config.set("training.steps", int64_t(options.steps + 1), "bench");
+    config.set("training.steps", int64_t(options.steps + 2), "bench");
   trainer_options.packing = resolve_packing(config, report.model.type, files);
   const TrainingData data = resolve_data(config, files, report.model.vocab_size, trainer_options.global_batch_size);
-  trainer_options.schedule.steps = std::max<int64_t>(data.steps, options.steps + 1);
+  trainer_options.schedule.steps = std::max<int64_t>(data.steps, options.steps + 2);
 
   OpTimes times(options.roof);
   WatchedCommunicator watched(comm, times);
-  Trainer trainer(trainer_options, data.batches, watched, stream.watched_by(&times));
+  Trainer trainer(trainer_options, data.batches, options.plain ? comm : static_cast<Communicator&>(watched),
+                  options.plain ? stream : stream.watched_by(&times));
   trainer.initialize(config.get<uint64_t>("training.seed"));
-  for (int step = 0; step <= options.steps; ++step) {
+  const int unmeasured = options.plain ? 2 : 1;
+  double joules = 0;
+  for (int step = 0; step < unmeasured + options.steps; ++step) {
     comm.barrier();
+    if (step == unmeasured && options.joules) joules = options.joules();
     const double start = now_seconds();
-    if (step > 0) times.begin_step();
+    if (step >= unmeasured) times.begin_step();
     trainer.step();
     synchronize(stream);
-    if (step > 0) times.end_step(now_seconds() - start);
+    if (step >= unmeasured) times.end_step(now_seconds() - start);
     if (options.on_step) options.on_step(step);
   }
+  if (options.joules) joules = options.joules() - joules;
 
   const ParameterTable& table = trainer.table();
   report.dtype = trainer_options.dtype;
@@ -123,6 +128,7 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
   report.micro_batch_size = trainer_options.micro_batch_size;
   report.micro_batches = trainer_options.accumulation() * (trainer_options.virtual_ranks / comm.size());
   report.tokens = trainer_options.global_batch_size * trainer_options.seq_len;
+  if (options.joules && joules > 0) report.joules_per_token = joules / (double(options.steps) * double(report.tokens) / comm.size());
   report.ranks = comm.size(), report.threads = stream.team().size();
   report.arena_bytes = double(trainer.plan().bytes());
   report.flops_per_token = flops_per_token({.parameters = table.parameter_count(),

@@ -8,10 +8,12 @@
 namespace tw {
 
 struct StepOptions {
-  int steps = 5;              // measured, behind one that does not count
+  int steps = 5;              // measured, behind one that does not count (two with plain)
+  bool plain = false;         // whole steps alone, as training runs them: no op is timed
   bool whole = false;         // as many micro batches a step as configured; else one a rank, which is enough to see where
                               // the time goes
   const Roof* roof = nullptr; // floors; null = none
+  std::function<double()> joules;         // of this rank so far; empty = not known
   std::function<void(int done)> on_step;  // after each, the first included; may throw
 };
 
@@ -26,6 +28,7 @@ struct StepReport {
   double arena_bytes = 0;        // of a rank
   double flops_per_token = 0;    // of the model (meter/flops.h), which leaves out what is computed twice
   bool random_tokens = true;     // no data.train was named
+  double joules_per_token = 0;   // this rank's joules over its share of the tokens; 0 = not known
   StepTimes times;               // of this rank
   double tokens_per_second() const { return double(tokens) / times.step.median; }
 };

@@ -90,6 +90,16 @@ std::string step_table(const StepReport& report, bool with_floors) {
         "  {} of the {} micro batches that a step of training has on a rank: the optimizer\n"
         "  and the exchange weigh that much more here (--whole takes all)\n",
         report.micro_batches, report.configured_micro_batches);
+  const auto whole_steps = [&] {
+    out += fmt::format("\nStep: {}, the median of {} (best {}, spread {})\n      {:.0f} tokens/s, {} GFLOP/s of the model{}\n",
+                       human_seconds(t.step.median), t.step.repeats, human_seconds(t.step.best), whole_percent(t.step.noise()),
+                       report.tokens_per_second(), giga(report.tokens_per_second() * report.flops_per_token),
+                       report.joules_per_token > 0 ? fmt::format(", {:.4g} J/token", report.joules_per_token) : "");
+  };
+  if (t.rows.empty()) {
+    whole_steps();
+    return out;
+  }
   out += "\n";
   const auto line = [&](const std::string& name, const std::string& calls, const std::string& ms, const std::string& share,
                         const std::string& rate, const std::string& of_floor, const std::string& lost) {
@@ -120,9 +130,7 @@ std::string step_table(const StepReport& report, bool with_floors) {
        milliseconds(std::max(0.0, t.ops - t.floor)));
   line("between ops", "", milliseconds(t.between), percent(1 - t.covered()), "", "", milliseconds(t.between));
 
-  out += fmt::format("\nStep: {}, the median of {} (best {}, spread {})\n      {:.0f} tokens/s, {} GFLOP/s of the model\n",
-                     human_seconds(t.step.median), t.step.repeats, human_seconds(t.step.best), whole_percent(t.step.noise()),
-                     report.tokens_per_second(), giga(report.tokens_per_second() * report.flops_per_token));
+  whole_steps();
   if (!with_floors) return out;
   out += fmt::format("Floor: {}, {} of the step", human_seconds(t.floor), whole_percent(t.floor / total));
   std::string worst;
