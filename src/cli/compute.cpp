@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "comm/gpu_communicator.h"
+#include "comm/self.h"
 #include "src/core/log.h"
 #include "src/train/training_options.h"
 
@@ -31,7 +32,7 @@ int own_index(Communicator& world, int count) {
 }
 
 std::unique_ptr<Communicator> device_communicator(Communicator& world, const Stream& stream, bool shared) {
-  if (world.size() == 1) return nullptr;
+  if (world.size() == 1) return make_self_communicator();  // nothing has to move, whatever `world` could carry
   const std::string why = shared ? "ranks share a GPU, which NCCL does not allow" : first_refusal(world, nccl_absence());
   if (why.empty()) return make_nccl_communicator(world, stream);
   if (world.rank() == 0) log_warning("gradients go through host memory: {}", why);
