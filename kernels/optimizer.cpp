@@ -11,6 +11,9 @@ OpWork work_of(const AdamW& op) {
                           op.decayed.bytes() + op.copy.bytes()),
           .streamed = true};
 }
+OpWork work_of(const RoundByChance& op) {
+  return {.flops = double(op.param.count()), .bytes = double(op.param.bytes() + op.copy.bytes()), .streamed = true};
+}
 OpWork work_of(const SumOfSquares& op) {
   return {.flops = 2 * double(op.x.count()), .bytes = double(op.x.bytes() + op.sums.bytes()), .streamed = true};
 }
@@ -32,7 +35,19 @@ void adamw(const AdamW& op, const Stream& stream) {
   check_view(name, "gradient", op.gradient, {n}, DType::fp32);
   check_view(name, "decayed", op.decayed, {n / kParameterBlock}, DType::u8);
   if (op.copy) check_view(name, "copy", op.copy, {n}, DType::bf16);
+  TW_CHECK(op.first % kParameterBlock == 0, bug, "[adamw] place {} is no multiple of {}", op.first, kParameterBlock);
   TW_DISPATCH(adamw, op, stream);
+}
+
+void round_by_chance(const RoundByChance& op, const Stream& stream) {
+  const char* name = "round_by_chance";
+  check_rank(name, "param", op.param, 1);
+  const int64_t n = op.param.dim(0);
+  TW_CHECK(n % kParameterBlock == 0 && op.first % kParameterBlock == 0, bug, "[{}] {} elements from {} are not whole blocks of {}", name, n,
+           op.first, kParameterBlock);
+  check_view(name, "param", op.param, {n}, DType::fp32);
+  check_view(name, "copy", op.copy, {n}, DType::bf16);
+  TW_DISPATCH(round_by_chance, op, stream);
 }
 
 void sum_of_squares(const SumOfSquares& op, const Stream& stream) {

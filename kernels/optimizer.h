@@ -3,6 +3,7 @@
 //   p -= lr * (m/(1-b1^k)) / (sqrt(v/(1-b2^k)) + eps),  g = gradient * gradient_scale
 // Loshchilov & Hutter 2019, arXiv:1711.05101 algorithm 2 (as torch.optim.AdamW does it).
 #pragma once
+#include "src/core/rng.h"
 #include "src/core/tensor.h"
 
 namespace tw {
@@ -17,11 +18,32 @@ struct AdamW {
   ConstView gradient;  // (n) fp32
   ConstView decayed;   // (n / kParameterBlock) u8: 1 where the block takes weight decay
   View copy;           // (n) bf16, overwritten with the rounded parameters; or empty
+  // Rounds the copy up or down by chance, in proportion to how near each is, so that steps far below a bf16's last digit
+  // count on average. The numbers follow from seed, step and place: they do not depend on ranks or devices.
+  bool stochastic_rounding = false;
+  uint64_t seed = 0;
+  int64_t first = 0;   // place of element 0 among all parameters; a multiple of kParameterBlock
   float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
   float gradient_scale = 1;
   int64_t step = 1;    // k, from 1
 };
 void adamw(const AdamW& op, const Stream& stream);
+
+// The 16 bits below a bf16 that stochastic rounding adds to element `place` before it cuts them off.
+constexpr uint32_t rounding_noise(uint64_t seed, int64_t step, int64_t place) noexcept {
+  const auto words = Rng{seed, RngStream::rounding, uint32_t(step), uint32_t(uint64_t(step) >> 32)}.block(uint64_t(place) / 8);
+  return words[size_t(place % 8 / 2)] >> (16 * (place % 2)) & 0xffffu;
+}
+
+// The copy alone, as AdamW with stochastic_rounding made it in step k: after a restart.
+struct RoundByChance {
+  ConstView param;  // (n) fp32, n a multiple of kParameterBlock
+  View copy;        // (n) bf16, overwritten
+  uint64_t seed = 0;
+  int64_t first = 0;
+  int64_t step = 1;
+};
+void round_by_chance(const RoundByChance& op, const Stream& stream);
 
 // sums[i] = sum of x^2 over the i-th of `parts` equal ranges, in double: each block of
 // kParameterBlock elements in order, then the blocks in order. n divisible by parts * kParameterBlock.
@@ -41,11 +63,13 @@ void tree_sum(const TreeSum& op, const Stream& stream);
 
 namespace cpu {
 void adamw(const AdamW& op, const Stream& stream);
+void round_by_chance(const RoundByChance& op, const Stream& stream);
 void sum_of_squares(const SumOfSquares& op, const Stream& stream);
 void tree_sum(const TreeSum& op, const Stream& stream);
 }  // namespace cpu
 namespace cuda {
 void adamw(const AdamW& op, const Stream& stream);
+void round_by_chance(const RoundByChance& op, const Stream& stream);
 void sum_of_squares(const SumOfSquares& op, const Stream& stream);
 void tree_sum(const TreeSum& op, const Stream& stream);
 }  // namespace cuda

@@ -1,6 +1,7 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -30,6 +31,16 @@ TW_INLINE void update(float* __restrict p, float* __restrict m, float* __restric
     store(v + i, vi);
     store(p + i, load(static_cast<const float*>(p) + i) * keep - k.rate * mi / (root * k.inverse_root + k.eps));
   }
+}
+
+// Infinities and NaN stay what they are.
+uint16_t rounded_by_chance(float x, uint32_t noise) {
+  const uint32_t u = std::bit_cast<uint32_t>(x);
+  return (u & 0x7f800000u) == 0x7f800000u ? bf16(x).bits : uint16_t((u + noise) >> 16);
+}
+
+void round_block(const float* p, bf16* copy, uint64_t seed, int64_t step, int64_t first) {
+  for (int64_t i = 0; i < kParameterBlock; ++i) copy[i].bits = rounded_by_chance(p[i], rounding_noise(seed, step, first + i));
 }
 
 typedef float Vf4 __attribute__((vector_size(16)));
@@ -93,12 +104,29 @@ void adamw(const AdamW& op, const Stream& stream) {
                        float(1 / std::sqrt(correction2)),
                        op.eps};
   const float keep = float(1 - double(op.lr) * double(op.weight_decay));
+  const bool stochastic = op.stochastic_rounding;
+  const uint64_t seed = op.seed;
+  const int64_t step = op.step, first = op.first;
   parallel_blocks(stream, op.param.dim(0), kGrain, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += kParameterBlock) {
       update(p + i, m + i, v + i, g + i, decayed[i / kParameterBlock] ? keep : 1.0f, k);
       if (!copy) continue;
+      if (stochastic) {
+        round_block(p + i, copy + i, seed, step, first + i);
+        continue;
+      }
       for (int64_t j = i; j < i + kParameterBlock; j += kLanes) store(copy + j, load(static_cast<const float*>(p) + j));
     }
+  });
+}
+
+void round_by_chance(const RoundByChance& op, const Stream& stream) {
+  const float* p = op.param.as<float>();
+  bf16* copy = op.copy.as<bf16>();
+  const uint64_t seed = op.seed;
+  const int64_t step = op.step, first = op.first;
+  parallel_blocks(stream, op.param.dim(0) / kParameterBlock, 64, [=](int64_t begin, int64_t end, int) {
+    for (int64_t b = begin; b < end; ++b) round_block(p + b * kParameterBlock, copy + b * kParameterBlock, seed, step, first + b * kParameterBlock);
   });
 }
 
@@ -136,5 +164,6 @@ void tree_sum(const TreeSum& op, const Stream& stream) {
 
 TW_SIMD_END
 TW_SIMD_EXPORT(adamw, AdamW)
+TW_SIMD_EXPORT(round_by_chance, RoundByChance)
 TW_SIMD_EXPORT(sum_of_squares, SumOfSquares)
 TW_SIMD_EXPORT(tree_sum, TreeSum)

@@ -1,5 +1,6 @@
 // The ops of a build without CUDA.
 #include "kernels/attention.h"
+#include "kernels/checksum.h"
 #include "kernels/embedding.h"
 #include "kernels/fill.h"
 #include "kernels/kv_cache.h"
@@ -9,6 +10,7 @@
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
 #include "kernels/rope.h"
+#include "kernels/sampling.h"
 #include "src/core/gpu.h"
 
 #define TW_ABSENT(Op, function)                     \
@@ -24,12 +26,15 @@ TW_ABSENT(AttentionDecode, attention_decode)
 TW_ABSENT(EmbeddingForward, embedding_forward)
 TW_ABSENT(EmbeddingBackward, embedding_backward)
 TW_ABSENT(Zero, zero)
+TW_ABSENT(Checksum, checksum)
+TW_ABSENT(PickToken, pick_token)
 TW_ABSENT(KvCacheAppend, kv_cache_append)
 TW_ABSENT(CrossEntropy, cross_entropy)
 TW_ABSENT(MatMul, matmul)
 TW_ABSENT(NormForward, norm_forward)
 TW_ABSENT(NormBackward, norm_backward)
 TW_ABSENT(AdamW, adamw)
+TW_ABSENT(RoundByChance, round_by_chance)
 TW_ABSENT(SumOfSquares, sum_of_squares)
 TW_ABSENT(TreeSum, tree_sum)
 TW_ABSENT(GeluForward, gelu_forward)

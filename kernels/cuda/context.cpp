@@ -6,7 +6,7 @@
 namespace tw::cuda {
 
 Context::Context(Device device)
-    : device_(device), multiprocessors_(gpu::properties(device.index).multiprocessors), scratch_(kScratch, device) {}
+    : device_(device), scratch_(kScratch, device) {}
 Context::~Context() = default;
 
 void* Context::scratch_bytes(size_t bytes) {

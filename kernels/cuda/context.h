@@ -25,12 +25,10 @@ class Context final : public gpu::Attachment {
   }
   Products& products();
   const AttentionChoice& attention(int64_t head_dim, const Stream& stream);
-  int multiprocessors() const noexcept { return multiprocessors_; }
 
  private:
   void* scratch_bytes(size_t bytes);
   Device device_;
-  int multiprocessors_;
   Memory scratch_;
   std::unique_ptr<Products> products_;
   std::map<int64_t, std::unique_ptr<AttentionChoice>> attention_;  // by the width of a head

@@ -15,7 +15,33 @@ constexpr int kThreads = 256, kFour = 4;
 
 struct Coefficients {
   float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2, rate, inverse_root, eps, keep;
+  uint64_t seed;
+  int64_t step, first;
+  bool stochastic;
 };
+
+// Infinities and NaN stay what they are.
+__device__ uint32_t rounded_by_chance(float x, uint32_t noise) {
+  const uint32_t u = __float_as_uint(x);
+  return (u & 0x7f800000u) == 0x7f800000u ? pack_bf16(x, 0.f) & 0xffffu : (u + noise) >> 16;
+}
+
+// rounding_noise of four elements, which share half a block of random words.
+__device__ uint2 four_by_chance(const Pack<kFour>& x, uint64_t seed, int64_t step, int64_t place) {
+  const auto words = Rng{seed, RngStream::rounding, uint32_t(step), uint32_t(uint64_t(step) >> 32)}.block(uint64_t(place) / 8);
+  const uint32_t low = place % 8 == 0 ? words[0] : words[2], high = place % 8 == 0 ? words[1] : words[3];
+  uint2 pair;
+  pair.x = rounded_by_chance(x.v[0], low & 0xffffu) | rounded_by_chance(x.v[1], low >> 16) << 16;
+  pair.y = rounded_by_chance(x.v[2], high & 0xffffu) | rounded_by_chance(x.v[3], high >> 16) << 16;
+  return pair;
+}
+__global__ void round_kernel(const float* p, bf16* copy, int64_t n, uint64_t seed, int64_t step, int64_t first) {
+  const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kFour;
+  if (i >= n) return;
+  Pack<kFour> x;
+  load_pack(x, p + i);
+  *reinterpret_cast<uint2*>(copy + i) = four_by_chance(x, seed, step, first + i);
+}
 
 // A thread: four elements, 16 bytes of each array. Moves 28 bytes an element (p, m, v read and written, g read), 30 with the
 // bf16 copy; floor: those over the memory's bandwidth.
@@ -41,7 +67,11 @@ __global__ void adamw_kernel(float* p, float* m, float* v, const float* g, const
   store_pack(v + i, vi);
   if (!copy) return;
   uint2 pair;
-  pair.x = pack_bf16(pi.v[0], pi.v[1]), pair.y = pack_bf16(pi.v[2], pi.v[3]);
+  if (k.stochastic) {
+    pair = four_by_chance(pi, k.seed, k.step, k.first + i);
+  } else {
+    pair.x = pack_bf16(pi.v[0], pi.v[1]), pair.y = pack_bf16(pi.v[2], pi.v[3]);
+  }
   *reinterpret_cast<uint2*>(copy + i) = pair;
 }
 
@@ -130,10 +160,20 @@ void adamw(const AdamW& op, const Stream& stream) {
                        float(double(op.lr) / correction1),
                        float(1 / std::sqrt(correction2)),
                        op.eps,
-                       float(1 - double(op.lr) * double(op.weight_decay))};
+                       float(1 - double(op.lr) * double(op.weight_decay)),
+                       op.seed,
+                       op.step,
+                       op.first,
+                       op.stochastic_rounding};
   const int64_t n = op.param.dim(0);
   launch(adamw_kernel, {.blocks = blocks_for(n, kThreads * kFour), .threads = kThreads}, stream, op.param.as<float>(), op.m.as<float>(),
          op.v.as<float>(), op.gradient.as<float>(), op.decayed.as<uint8_t>(), op.copy ? op.copy.as<bf16>() : nullptr, n, k);
+}
+
+void round_by_chance(const RoundByChance& op, const Stream& stream) {
+  const int64_t n = op.param.dim(0);
+  launch(round_kernel, {.blocks = blocks_for(n, kThreads * kFour), .threads = kThreads}, stream, op.param.as<float>(), op.copy.as<bf16>(), n,
+         op.seed, op.step, op.first);
 }
 
 void sum_of_squares(const SumOfSquares& op, const Stream& stream) {

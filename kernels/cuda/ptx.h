@@ -89,22 +89,6 @@ __device__ inline float fast_exp2(float x) {
 #endif
 }
 
-// Reads that no other read will want again: they leave what lies in L1 alone.
-__device__ inline uint4 load_once(const uint4* p) {
-#ifdef __CUDACC__
-  return __ldcs(p);
-#else
-  return *p;
-#endif
-}
-__device__ inline void store_once(uint4* p, uint4 v) {
-#ifdef __CUDACC__
-  __stcs(p, v);
-#else
-  *p = v;
-#endif
-}
-
 // 16 bytes from device to shared memory while the thread goes on (cp.async.cg); zeros where !inside.
 __device__ inline void copy_async(void* to, const void* from, bool inside) {
 #ifdef __CUDACC__

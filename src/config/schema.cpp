@@ -87,6 +87,7 @@ constexpr ConfigKey kKeys[] = {
     {"optimizer.beta2", real, "0.95", 0, 0.999999999, "", "Decay of the mean squared gradient."},
     {"optimizer.eps", real, "1e-8", 0, 1, "", "Added to the root of the mean squared gradient."},
     {"optimizer.weight_decay", real, "0.1", 0, 100, "", "Decoupled weight decay."},
+    {"optimizer.stochastic_rounding", boolean, "false", 0, 0, "", "bf16 weights are rounded from their fp32 masters up or down by chance, in proportion to how near each is; false = to the nearest."},
     {"optimizer.skip_step_sigma", real, "0", 0, 1000, "", "Leave out steps whose loss or gradient norm lies this many standard deviations above the recent mean; 0 = only those that are not finite."},
 
     {"lr_scheduler.type", choice, "cosine", 0, 0, "cosine linear wsd constant", "Course of the rate after warm-up; wsd = stable, then linear decay over decay_steps."},

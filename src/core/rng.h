@@ -7,10 +7,10 @@
 namespace tw {
 
 // What a stream of numbers is for; a part of the key, so streams never overlap.
-enum class RngStream : uint32_t { init = 1, data_order = 2, dropout = 3, sampling = 4, test = 5 };
+enum class RngStream : uint32_t { init = 1, data_order = 2, dropout = 3, sampling = 4, test = 5, rounding = 6 };
 
-// Four 32-bit words for a counter and a key.
-inline std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) noexcept {
+// Four 32-bit words for a counter and a key. constexpr, so that GPUs may call it too.
+inline constexpr std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> k) noexcept {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t(0xD2511F53u) * c[0], p1 = uint64_t(0xCD9E8D57u) * c[2];
     c = {uint32_t(p1 >> 32) ^ c[1] ^ k[0], uint32_t(p1), uint32_t(p0 >> 32) ^ c[3] ^ k[1], uint32_t(p0)};
@@ -25,7 +25,7 @@ struct Rng {
   RngStream stream = RngStream::init;
   uint32_t a = 0, b = 0;
 
-  std::array<uint32_t, 4> block(uint64_t index) const noexcept {
+  constexpr std::array<uint32_t, 4> block(uint64_t index) const noexcept {
     return philox({uint32_t(index), uint32_t(index >> 32), a, b},
                   {uint32_t(seed) ^ (uint32_t(stream) * 0x85EBCA6Bu), uint32_t(seed >> 32)});
   }

@@ -13,7 +13,7 @@ constexpr int64_t kPromptChunk = 256;  // tokens of a prompt run at a time
 Generator::Generator(const ModelConfig& model, const ParameterTable& table, ConstView weights, const Stream& stream)
     : model_(model), table_(table), weights_(weights), stream_(stream) {}
 
-// Runs ids through the decoder; last_logits (1, V) fp32 are those after the last one.
+// Runs ids through the decoder; last_logits (1, V) fp32, on the device, are those after the last one.
 void Generator::feed(Decoder& decoder, const int32_t* ids, int64_t count, View last_logits) {
   for (int64_t begin = 0; begin < count; begin += kPromptChunk) {
     const int64_t n = std::min(kPromptChunk, count - begin);
@@ -32,7 +32,7 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
   const int64_t context = std::min<int64_t>(model_.max_position_embeddings, int64_t(prompt.size()) + options.max_new_tokens);
   Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, context), context, stream_);
   Sampler sampler(options.sampling, model_.vocab_size);
-  Tensor logits({1, model_.padded_vocab_size()}, DType::fp32);
+  Tensor logits({1, model_.padded_vocab_size()}, DType::fp32, stream_.device());
   Generation g;
   std::vector<int32_t> all = prompt;
 
@@ -42,7 +42,7 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
   g.prompt_seconds = now_seconds() - start;
   start = now_seconds();
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
-    const int32_t id = sampler.pick(logits.view(), sample, i);
+    const int32_t id = sampler.pick(logits.view(), sample, i, stream_);
     if (id == options.stop_id) {
       g.stopped = true;
       break;
@@ -67,12 +67,15 @@ Tensor Generator::logits(const std::vector<int32_t>& ids) {
   const int64_t T = int64_t(ids.size()), V = model_.vocab_size, padded = model_.padded_vocab_size();
   TW_CHECK(T >= 1, data, "no token ids were given");
   Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, T), T, stream_);
-  Tensor out({T, V}, DType::fp32), chunk({std::min(kPromptChunk, T), padded}, DType::fp32);
+  Tensor out({T, V}, DType::fp32), chunk({std::min(kPromptChunk, T), padded}, DType::fp32, stream_.device());
+  Tensor host = Tensor::beside(stream_, chunk.shape(), DType::fp32);
   for (int64_t begin = 0; begin < T; begin += kPromptChunk) {
     const int64_t n = std::min(kPromptChunk, T - begin);
     decoder.forward(ConstView(ids.data() + begin, DType::i32, {1, n}), chunk.view().rows(0, n), false, stream_);
+    copy(chunk.view().rows(0, n), host.view().rows(0, n), stream_);
+    synchronize(stream_);
     for (int64_t t = 0; t < n; ++t)
-      std::memcpy(out.as<float>() + (begin + t) * V, chunk.as<float>() + t * padded, size_t(V) * sizeof(float));
+      std::memcpy(out.as<float>() + (begin + t) * V, host.as<float>() + t * padded, size_t(V) * sizeof(float));
   }
   return out;
 }

@@ -18,15 +18,14 @@ struct SamplingOptions {
 class Sampler {
  public:
   Sampler(const SamplingOptions& options, int64_t vocab_size);
-  // logits (at least vocab_size) fp32; token `position` of sample `sample`: the same choice for the same numbers,
+  // logits (at least vocab_size) fp32, on the stream's device; token `position` of sample `sample`: the same choice for the same numbers,
   // whatever else is generated. Error(numerics) where no logit is finite.
-  int32_t pick(ConstView logits, int64_t sample, int64_t position);
+  int32_t pick(ConstView logits, int64_t sample, int64_t position, const Stream& stream);
 
  private:
   SamplingOptions options_;
   int64_t vocab_size_;
-  std::vector<int32_t> order_;
-  std::vector<double> weights_;
+  Tensor picked_, host_;  // (1) i32, on the device and beside it
 };
 
 }  // namespace tw

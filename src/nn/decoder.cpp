@@ -30,16 +30,14 @@ Decoder::Decoder(const ModelConfig& m, const ParameterTable& table, ConstView we
   const int mean = plan.add("decoder", "mean", {N}, DType::fp32), rstd = plan.add("decoder", "rstd", {N}, DType::fp32);
   const int cos = plan.add("decoder", "cos", {context, m.head_dim / 2}, DType::fp32),
             sin = plan.add("decoder", "sin", {context, m.head_dim / 2}, DType::fp32);
-  // A GPU's: what comes from the host and goes back to it.
   const int ids = device.is_cuda() ? plan.add("decoder", "ids", {batch, max_new}, DType::i32) : -1;
-  const int logits = device.is_cuda() ? plan.add("decoder", "logits", {N, m.padded_vocab_size()}, DType::fp32) : -1;
   std::vector<int> caches;
   for (int64_t i = 0; i < 2 * m.num_hidden_layers; ++i)
     caches.push_back(plan.add("cache", "kv", {batch, KV, context, m.head_dim}, dtype_));
   arena_ = Arena(plan, device);
   stream_ = arena_.view(s), y_ = arena_.view(y), branch_ = arena_.view(branch), qkv_ = arena_.view(qkv);
   mixed_ = arena_.view(mixed), hidden_ = arena_.view(hidden), active_ = arena_.view(active);
-  if (device.is_cuda()) ids_ = arena_.view(ids), logits_ = arena_.view(logits);
+  if (device.is_cuda()) ids_ = arena_.view(ids);
   if (gpt2_) mean_ = arena_.view(mean);
   rstd_ = arena_.view(rstd);
   if (!gpt2_) {
@@ -84,7 +82,7 @@ void Decoder::norm(ConstView x, ConstView branch, View sum, const Parameter& wei
                stream);
 }
 
-void Decoder::forward(ConstView host_ids, View host_logits, bool last_only, const Stream& stream) {
+void Decoder::forward(ConstView host_ids, View logits, bool last_only, const Stream& stream) {
   const int64_t B = batch_, T = host_ids.dim(1), N = B * T, C = model_.hidden_size, H = model_.num_attention_heads,
                 KV = model_.num_key_value_heads, D = model_.head_dim;
   TW_CHECK(host_ids.dim(0) == B && T >= 1 && T <= max_new_, bug, "a decoder of {} x {} tokens was given {}", B, max_new_,
@@ -93,12 +91,10 @@ void Decoder::forward(ConstView host_ids, View host_logits, bool last_only, cons
   const View s = stream_.rows(0, N), y = y_.rows(0, N), branch = branch_.rows(0, N), qkv = qkv_.rows(0, N),
              mixed = mixed_.rows(0, N), hidden = hidden_.rows(0, N), active = active_.rows(0, N);
   ConstView ids = host_ids;
-  View logits = host_logits;
   if (ids_) {
     const View device_ids = ids_.reshape({B * max_new_}).flat(0, N).reshape({B, T});
     copy(host_ids, device_ids, stream);
     ids = device_ids;
-    logits = logits_.rows(0, host_logits.dim(0));
   }
   embedding_forward({.ids = ids, .tokens = tokens_.value, .positions = positions_.value, .x = s.reshape({B, T, C}),
                      .first_position = past_},
@@ -137,9 +133,6 @@ void Decoder::forward(ConstView host_ids, View host_logits, bool last_only, cons
       matmul({.a = y.rows((b + 1) * T - 1, (b + 1) * T), .b = head_.value, .out = logits.rows(b, b + 1), .transpose_b = true},
              stream);
   }
-  if (!logits_) return;
-  copy(logits, host_logits, stream);
-  synchronize(stream);
 }
 
 }  // namespace tw

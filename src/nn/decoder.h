@@ -14,9 +14,9 @@ class Decoder {
   Decoder(const ModelConfig& model, const ParameterTable& table, ConstView weights, int64_t batch, int64_t max_new,
           int64_t context, const Stream& stream);
 
-  // Runs ids (B, T_new) i32 at the next positions; the cache grows by T_new. Error(bug) if it is full.
-  // logits (B * T_new, vocab padded), fp32 (or, on the CPU, the compute dtype), overwritten; with last_only (B, V) of
-  // the last token of each row alone. Both in host memory.
+  // Runs ids (B, T_new) i32, in host memory, at the next positions; the cache grows by T_new. Error(bug) if it is full.
+  // logits (B * T_new, vocab padded), fp32 or the compute dtype, on the device, overwritten; with last_only (B, V) of the
+  // last token of each row alone.
   void forward(ConstView ids, View logits, bool last_only, const Stream& stream);
   int64_t past() const noexcept { return past_; }     // tokens in the cache
   void truncate(int64_t past);                        // forgets the tokens from `past` on
@@ -40,7 +40,7 @@ class Decoder {
   Parameter tokens_, positions_, final_norm_, final_norm_bias_, head_;
   Arena arena_;
   View cos_, sin_, stream_, y_, branch_, qkv_, mixed_, hidden_, active_, mean_, rstd_;
-  View ids_, logits_;  // of a GPU
+  View ids_;  // of a GPU
 };
 
 }  // namespace tw

@@ -23,6 +23,7 @@ struct PassSizes {
   DType dtype = DType::fp32;  // of activations and compute weights
   bool training = true;       // false: nothing is kept for a backward pass, layers share buffers
   Checkpointing checkpointing = Checkpointing::selective;
+  int64_t logits_at_once = int64_t(1) << 24;  // elements: memory does not grow with vocabulary x tokens
   int64_t rows() const { return batch * seq_len; }
 };
 
@@ -49,6 +50,10 @@ class ParameterViews {
   ConstView weights_;
   View gradients_;
 };
+
+// logits_at_once for a pass on `device`. A CPU's products are at full speed with few rows; on a GPU each chunk reads and writes
+// the whole gradient of the output layer once more, so that few large ones are ahead.
+inline int64_t logits_for(Device device) { return int64_t(1) << (device.is_cuda() ? 27 : 24); }
 
 // Adds an activation that backward needs, `layer` being "layers.3.mlp." or the like: memory of its own when training; one
 // shared by all layers where nothing is kept, and by those of one kind with full checkpointing.

@@ -10,10 +10,8 @@
 namespace tw {
 namespace {
 
-// Rows of logits at a time: about 64 MiB in fp32, so memory does not grow with vocabulary x tokens,
-// yet each product is large enough to be at full speed.
-int64_t logits_chunk(int64_t rows, int64_t vocab) {
-  const int64_t most = std::max<int64_t>(64, (int64_t(1) << 24) / vocab);
+int64_t logits_chunk(const PassSizes& sizes, int64_t vocab) {
+  const int64_t most = std::max<int64_t>(64, sizes.logits_at_once / vocab), rows = sizes.rows();
   const int64_t chunks = (rows + most - 1) / most;
   return (rows + chunks - 1) / chunks;
 }
@@ -47,7 +45,7 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
     cos_id_ = plan.add("activations", "rope.cos", {sizes.seq_len, model.head_dim / 2}, DType::fp32);
     sin_id_ = plan.add("activations", "rope.sin", {sizes.seq_len, model.head_dim / 2}, DType::fp32);
   }
-  chunk_ = logits_chunk(N, model.padded_vocab_size());
+  chunk_ = logits_chunk(sizes, model.padded_vocab_size());
   logits_id_ = plan.add("logits", "logits", {chunk_, model.padded_vocab_size()}, sizes.dtype);
   if (sizes.training) {
     dstream_id_ = plan.add("scratch", "dstream", {N, C}, sizes.dtype);

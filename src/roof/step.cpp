@@ -47,11 +47,12 @@ Files open_data(const Config& config) {
 }
 
 // What the trainer will lay out, without allocating it.
-size_t arena_bytes(const TrainerOptions& o, Communicator& comm) {
+size_t arena_bytes(const TrainerOptions& o, Communicator& comm, Device device) {
   const ParameterTable table(o.model);
   const ShardLayout layout(table.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size());
   ArenaPlan plan;
-  const Transformer model(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing}, plan);
+  const Transformer model(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing,
+                                    .logits_at_once = logits_for(device)}, plan);
   ShardedAdamW(comm, table, layout, o.dtype, o.optimizer).plan(plan);
   GradSync(comm, layout, o.determinism).plan(plan);
   return plan.bytes();
@@ -81,7 +82,7 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
   }
   TrainerOptions trainer_options = resolve_trainer(config, report.model, comm.size(), std::nullopt);
 
-  const double needed = double(arena_bytes(trainer_options, comm)) * comm.node_size(), there = read_memory().usable();
+  const double needed = double(arena_bytes(trainer_options, comm, stream.device())) * comm.node_size(), there = read_memory().usable();
   TW_CHECK(needed <= there || stream.device().is_cuda(), config,
            "the model needs {} on this node ({} ranks), and {} are free: lower training.micro_batch_size, training.seq_len or the "
            "model's size, or use more nodes",

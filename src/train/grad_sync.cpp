@@ -65,6 +65,7 @@ void GradSync::start(int bucket, const Stream& stream) {
     add({.a = low, .b = buffers_[size_t(h)].flat(b.begin, b.end), .out = low}, stream);
   }
   const View own = buffers_[0].flat(b.begin, b.end);
+  if (layout_.owned(bucket).count() == b.count()) return;  // nobody else has a part in it
   if (mode_ == Determinism::off) {
     flights_.push_back({comm_.start_all_reduce(own, ReduceOp::sum, stream), bucket, 0});
     return;

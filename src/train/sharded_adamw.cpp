@@ -56,7 +56,10 @@ void ShardedAdamW::gather_weights(const Stream& stream) {
   for (int b = 0; b < layout_.buckets(); ++b) {
     const Range mine = layout_.owned(b), all = layout_.bucket(b);
     const View own = weights_.flat(mine.begin, mine.end);
-    if (master_) cast({.in = master(b), .out = own}, stream);
+    if (master_ && options_.stochastic_rounding && updates_ > 0)
+      round_by_chance({.param = master(b), .copy = own, .seed = options_.seed, .first = mine.begin, .step = updates_}, stream);
+    else if (master_)
+      cast({.in = master(b), .out = own}, stream);
     pending.push_back(comm_.start_all_gather(own, weights_.flat(all.begin, all.end), stream));
   }
   for (auto& p : pending) p->wait();
@@ -80,9 +83,10 @@ void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, c
     adamw({.param = master(b), .m = m_.flat(local.begin, local.end), .v = v_.flat(local.begin, local.end),
            .gradient = gradients.flat(mine.begin, mine.end),
            .decayed = decayed_.flat(mine.begin / kParameterBlock, mine.end / kParameterBlock),
-           .copy = master_ ? own : View{}, .lr = float(lr), .beta1 = float(options_.beta1),
-           .beta2 = float(options_.beta2), .eps = float(options_.eps), .weight_decay = float(options_.weight_decay),
-           .gradient_scale = float(gradient_scale), .step = updates_},
+           .copy = master_ ? own : View{},
+           .stochastic_rounding = options_.stochastic_rounding, .seed = options_.seed, .first = mine.begin, .lr = float(lr),
+           .beta1 = float(options_.beta1), .beta2 = float(options_.beta2), .eps = float(options_.eps),
+           .weight_decay = float(options_.weight_decay), .gradient_scale = float(gradient_scale), .step = updates_},
           stream);
     pending.push_back(comm_.start_all_gather(own, weights_.flat(all.begin, all.end), stream));
     for (auto& p : pending) p->test();

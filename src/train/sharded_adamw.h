@@ -14,6 +14,8 @@ namespace tw {
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1;
+  bool stochastic_rounding = false;  // of bf16 weights (kernels/optimizer.h)
+  uint64_t seed = 0;
 };
 
 class ShardedAdamW {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "kernels/checksum.h"
 #include "kernels/loss.h"
 #include "src/core/clock.h"
 #include "src/core/fault.h"
@@ -39,7 +40,8 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       stream_(stream),
       table_(o.model),
       layout_(table_.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size()),
-      model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing}, plan_),
+      model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing,
+                       .logits_at_once = logits_for(stream.device())}, plan_),
       optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
       sync_(comm, layout_, o.determinism),
       skip_rule_(o.skip_step_sigma),
@@ -49,12 +51,13 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
   sync_.plan(plan_);
   const int64_t per_rank = layout_.virtual_per_rank();
   squares_id_ = plan_.add("batch", "squares", {layout_.buckets(), per_rank}, DType::fp64);
+  checksum_id_ = plan_.add("batch", "checksum", {1}, DType::i64);
   statistics_ = Tensor::beside(stream, {comm.size(), (layout_.buckets() + 2) * per_rank}, DType::fp64);
   arena_ = Arena(plan_, stream.device());
   optimizer_.bind(arena_, staging_);
   sync_.bind(arena_);
   feed_.bind(arena_, stream_);
-  squares_ = arena_.view(squares_id_);
+  squares_ = arena_.view(squares_id_), checksum_ = arena_.view(checksum_id_);
   model_.bind(arena_, table_, optimizer_.weights(), sync_.sums(), stream_);
 }
 
@@ -132,8 +135,8 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
            "training.global_batch_size is {} now, but {} was trained with {}: keep it to resume",
            options_.global_batch_size, where, state.global_batch_size);
   skip_rule_.from_json(state.skip_rule);
+  optimizer_.set_updates(state.updates);  // first: the weights are rounded as in that update
   optimizer_.load(checkpoint, true, staging_, stream_);
-  optimizer_.set_updates(state.updates);
   step_ = info.step;
   tokens_ = info.tokens;
   skipped_ = state.skipped;
@@ -274,6 +277,27 @@ StepResult Trainer::step() {
 
 Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
   return tw::evaluate(model_, file, max_windows, feed_, comm_, stream_, options_.packing);
+}
+
+void Trainer::check_replicas() {
+  if (comm_.size() == 1) return;
+  checksum({.x = optimizer_.weights(), .sum = checksum_}, stream_);
+  Tensor own = Tensor::beside(stream_, {1}, DType::i64);
+  copy(checksum_, own.view(), stream_);
+  synchronize(stream_);
+  std::vector<int64_t> all(size_t(comm_.size()));
+  comm_.all_gather(own.view(), {all.data(), DType::i64, {comm_.size()}}, stream_);
+  // Most ranks are right; of two that differ nobody can tell which.
+  std::map<int64_t, int> votes;
+  for (const int64_t sum : all) ++votes[sum];
+  const auto most = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  std::string odd;
+  for (size_t r = 0; r < all.size(); ++r)
+    if (all[r] != most->first) odd += fmt::format("{}{}", odd.empty() ? "" : ", ", r);
+  TW_CHECK(odd.empty(), corruption,
+           "the weights of rank {} differ from those of the other ranks after step {}: memory or an exchange was damaged there. The same "
+           "command goes on from the last checkpoint",
+           odd, step_);
 }
 
 Trainer::ExchangeCost Trainer::measure_exchange() {

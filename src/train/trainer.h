@@ -66,6 +66,8 @@ class Trainer {
 
   StepResult step();  // collective
   Evaluation evaluate(const TokenFile& file, int64_t max_windows);
+  // That every rank holds the same compute weights. Collective. Error(corruption) on every rank, naming those that differ.
+  void check_replicas();
 
   int64_t steps_done() const noexcept { return step_; }
   int64_t samples_done() const noexcept { return step_ * options_.global_batch_size; }
@@ -101,9 +103,10 @@ class Trainer {
   BatchFeed feed_;
   std::map<void*, gpu::Graph> graphs_;  // of a GPU: a batch's ops, by the gradients they are added to
   Staging staging_;
-  int squares_id_;
+  int squares_id_, checksum_id_;
   Arena arena_;
   View squares_;       // (buckets, V/R) fp64: sums of squares of gradients
+  View checksum_;      // (1) i64
   Tensor statistics_;  // (ranks, (buckets + 2) * V/R) fp64 on the host: those, then losses, then scored tokens
   int64_t step_ = 0, tokens_ = 0, skipped_ = 0;
 };

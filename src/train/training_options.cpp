@@ -140,7 +140,9 @@ TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ran
   o.optimizer = {.beta1 = config.get<double>("optimizer.beta1"),
                  .beta2 = config.get<double>("optimizer.beta2"),
                  .eps = config.get<double>("optimizer.eps"),
-                 .weight_decay = config.get<double>("optimizer.weight_decay")};
+                 .weight_decay = config.get<double>("optimizer.weight_decay"),
+                 .stochastic_rounding = config.get<bool>("optimizer.stochastic_rounding"),
+                 .seed = config.get<uint64_t>("training.seed")};
   o.skip_step_sigma = config.get<double>("optimizer.skip_step_sigma");
   o.check(ranks);
   return o;

@@ -303,6 +303,7 @@ void Loop::evaluate() {
 
 void Loop::save(bool must_succeed) {
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
+  trainer_->check_replicas();  // what is damaged must not become a checkpoint
   CheckpointInfo info;
   trainer_->describe(info);
   const double joules = run_.meter.total(run_.comm);

@@ -34,6 +34,16 @@ TEST_F(Ranks, GiveEqualBits) {
   EXPECT_EQ(weights(path("changed")), want);
 }
 
+TEST_F(Ranks, AStoppedRunRoundsByChanceAsIfItHadNot) {
+  raw_tokens();
+  const Words more{"--checkpoint.interval", "4", "--training.dtype", "bf16", "--optimizer.stochastic_rounding", "true"};
+  ASSERT_EQ(tokenwerk(train("whole", 9) + more).code, 0);
+  ASSERT_EQ(ranks(2, train("stopped", 9) + more, {.environment = {{"TW_FAULT", "train.forward:0:13:error"}}}).code, 74);
+  const Ended e = tokenwerk(train("stopped", 9) + more);
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_EQ(weights(path("stopped")), weights(path("whole")));
+}
+
 TEST_F(Ranks, ThreadsChangeNoBit) {
   raw_tokens();
   const Ended one = tokenwerk(train("one", 6));

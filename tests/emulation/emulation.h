@@ -23,7 +23,6 @@ namespace tw_emulation {
 void enqueue(void* stream, std::function<bool()> attempt);
 // Dies unless [data, data + bytes) lies within one live allocation, of a device or pinned, and starts at a multiple of `alignment`.
 void check_device_memory(const char* who, const void* data, size_t bytes, size_t alignment);
-bool is_device_memory(const void* data);
 void set_seed(uint64_t seed);
 int64_t launches();  // of kernels so far
 

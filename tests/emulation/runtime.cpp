@@ -297,15 +297,6 @@ uint64_t random_below(uint64_t n) {
 void set_seed(uint64_t seed) { world().random = seed * 0x9E3779B97F4A7C15u + 1; }
 int64_t launches() { return world().launches; }
 
-bool is_device_memory(const void* p) {
-  start();
-  World& w = world();
-  const std::lock_guard lock(w.mutex);
-  const auto* at = static_cast<const unsigned char*>(p);
-  const Allocation* a = at >= w.room && at < w.room + kRoom ? find(p) : nullptr;
-  return covers(a, p, 1) && !a->pinned;
-}
-
 void check_device_memory(const char* who, const void* data, size_t bytes, size_t alignment) {
   start();
   World& w = world();

@@ -1,5 +1,7 @@
 #include "kernels/optimizer.h"
 
+#include <bit>
+
 #include "tests/kernels/op_test.h"
 
 namespace tw {
@@ -12,7 +14,7 @@ TEST_P(Optimizer, AdamWFollowsTheAlgorithm) {
   for (int64_t blocks : {1, 3, 70}) {
     const int64_t n = blocks * kParameterBlock;
     const double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, decay = 0.1, factor = 0.25;
-    const Tensor start = normal({n}, DType::fp32, 1), zeros({n}, DType::fp32);
+    const Tensor start = normal({n}, DType::fp32, 1), zeros = tensor({n}, DType::fp32);
     std::vector<Tensor> gradients;
     for (uint32_t k = 0; k < 3; ++k) gradients.push_back(normal({n}, DType::fp32, 2 + k, 0.01));
     std::vector<double> p = values(start), m(p.size()), v(p.size()), flags;
@@ -44,6 +46,50 @@ TEST_P(Optimizer, AdamWFollowsTheAlgorithm) {
       }
     }
   }
+}
+
+// Each value becomes one of its two neighbours in bf16, on average itself; the same numbers on every device, wherever a
+// part begins.
+TEST_P(Optimizer, StochasticRoundingIsRightOnAverage) {
+  const int64_t n = 8 * kParameterBlock;
+  const Tensor x = normal({n}, DType::fp32, 1);
+  const std::vector<double> exact = values(x);
+  std::vector<double> mean(size_t(n), 0.0);
+  constexpr int kSteps = 400;
+  for (int k = 1; k <= kSteps; ++k) {
+    const OpStream stream;
+    Tensor copy = poisoned({n}, DType::bf16);
+    // In two parts, as two ranks would.
+    for (const int64_t begin : {int64_t(0), n / 4})
+      round_by_chance({.param = x.view().flat(begin, begin == 0 ? n / 4 : n), .copy = copy.view().flat(begin, begin == 0 ? n / 4 : n), .seed = 7,
+                       .first = begin, .step = k}, stream);
+    stream.finish();
+    const std::vector<double> got = values(copy);
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(copy.as<bf16>()[i].bits, uint16_t((std::bit_cast<uint32_t>(x.as<float>()[i]) + rounding_noise(7, k, int64_t(i))) >> 16));
+      ASSERT_LE(std::abs(got[i] - exact[i]), std::abs(exact[i]) * 0x1p-7);
+      mean[i] += got[i] / kSteps;
+    }
+  }
+  double bias = 0, nearest = 0;
+  for (size_t i = 0; i < mean.size(); ++i) {
+    bias += std::abs(mean[i] - exact[i]) / std::abs(exact[i]);
+    nearest += std::abs(double(float(bf16(float(exact[i])))) - exact[i]) / std::abs(exact[i]);
+  }
+  EXPECT_LT(bias, 0.2 * nearest);
+}
+
+TEST_P(Optimizer, AdamWRoundsItsCopyByChance) {
+  const int64_t n = 2 * kParameterBlock;
+  const Tensor start = normal({n}, DType::fp32, 1), zeros = tensor({n}, DType::fp32), g = normal({n}, DType::fp32, 2, 0.01), decayed = tensor({2}, DType::u8);
+  const auto got = on_threads({{{n}, DType::fp32, &start}, {{n}, DType::fp32, &zeros}, {{n}, DType::fp32, &zeros}, {{n}, DType::bf16}, {{n}, DType::bf16}},
+                              [&](const Stream& s, const std::vector<View>& out) {
+    adamw({.param = out[0], .m = out[1], .v = out[2], .gradient = g.view(), .decayed = decayed.view(), .copy = out[3], .stochastic_rounding = true,
+           .seed = 3, .first = 512, .lr = 1e-3f, .step = 5}, s);
+    round_by_chance({.param = out[0], .copy = out[4], .seed = 3, .first = 512, .step = 5}, s);
+  });
+  EXPECT_EQ(got[3], got[4]);
+  EXPECT_NE(got[3], values(from_values({n}, DType::bf16, got[0])));
 }
 
 TEST_P(Optimizer, SumOfSquaresAddsBlocksInOrder) {

@@ -25,8 +25,9 @@ TEST(Decoder, LogitsExplainTheTransformersLosses) {
         std::vector<int32_t> part;
         for (int64_t b = 0; b < B; ++b)
           part.insert(part.end(), ids.begin() + b * T + begin, ids.begin() + b * T + begin + n);
-        Tensor logits({B * n, V}, DType::fp32);
+        Tensor logits = tensor({B * n, V}, DType::fp32);
         decoder.forward(ConstView(part.data(), DType::i32, {B, n}), logits.view(), false, m.stream);
+        m.op_stream.finish();
         for (int64_t b = 0; b < B; ++b)
           for (int64_t t = 0; t < n; ++t) {
             const float* l = logits.as<float>() + (b * n + t) * V;
@@ -45,10 +46,11 @@ TEST(Decoder, LastOnlyGivesTheLastRows) {
   const ModelConfig model = small_config(Architecture::llama, true);
   SmallModel m(model, 2, 4);
   const auto ids = random_ids(8, model.vocab_size, 3);
-  Tensor all({8, model.padded_vocab_size()}, DType::fp32), last({2, model.padded_vocab_size()}, DType::fp32);
+  Tensor all = tensor({8, model.padded_vocab_size()}, DType::fp32), last = tensor({2, model.padded_vocab_size()}, DType::fp32);
   Decoder a(model, m.table, m.weights.view(), 2, 4, 8, m.stream), b(model, m.table, m.weights.view(), 2, 4, 8, m.stream);
   a.forward(m.view(ids), all.view(), false, m.stream);
   b.forward(m.view(ids), last.view(), true, m.stream);
+  m.op_stream.finish();
   for (int64_t v = 0; v < model.vocab_size; ++v) {
     EXPECT_NEAR(all.as<float>()[3 * model.padded_vocab_size() + v], last.as<float>()[v], 1e-5);
     EXPECT_NEAR(all.as<float>()[7 * model.padded_vocab_size() + v], last.as<float>()[model.padded_vocab_size() + v], 1e-5);
@@ -59,7 +61,7 @@ TEST(Decoder, AFullCacheIsRefused) {
   const ModelConfig model = small_config(Architecture::llama, true);
   SmallModel m(model, 1, 4);
   const auto ids = random_ids(4, model.vocab_size, 3);
-  Tensor last({1, model.padded_vocab_size()}, DType::fp32);
+  Tensor last = tensor({1, model.padded_vocab_size()}, DType::fp32);
   Decoder d(model, m.table, m.weights.view(), 1, 4, 6, m.stream);
   d.forward(m.view(ids), last.view(), true, m.stream);
   EXPECT_THROW(d.forward(m.view(ids), last.view(), true, m.stream), Error);

@@ -7,6 +7,7 @@
 
 #include "comm/self.h"
 #include "src/core/thread_team.h"
+#include "tests/support/thread_comm.h"
 #include "tests/train/train_fixture.h"
 
 namespace tw {
@@ -68,6 +69,45 @@ TEST(Trainer, ANotFiniteStepChangesNoWeight) {
   EXPECT_EQ(run.trainer.steps_skipped(), 1);
   weights.as<float>()[poisoned] = old;
   EXPECT_EQ(run.trainer.step().verdict, StepVerdict::take);
+}
+
+TEST(Trainer, ADamagedReplicaIsNamed) {
+  try {
+    run_ranks(4, [&](Communicator& comm) {
+      ThreadTeam team(1);
+      Trainer trainer(train_options({.dtype = DType::bf16}), made_up_batches(), comm, Stream(team));
+      trainer.initialize(1);
+      trainer.step();
+      trainer.check_replicas();
+      if (comm.rank() == 2) trainer.weights().as<bf16>()[777].bits ^= 1;
+      trainer.check_replicas();
+    });
+    FAIL() << "not seen";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), ExitCode::corruption);
+    EXPECT_NE(std::string(e.what()).find("the weights of rank 2 differ from those of the other ranks after step 1"), std::string::npos) << e.what();
+  }
+}
+
+// The same weights on any ranks, and other ones than by rounding to the nearest.
+TEST(Trainer, StochasticRoundingDoesNotDependOnRanks) {
+  std::string want, nearest;
+  for (const bool stochastic : {true, false})
+    for (const int ranks : {1, 2, 4})
+      run_ranks(ranks, [&](Communicator& comm) {
+        ThreadTeam team(1);
+        TrainerOptions options = train_options({.dtype = DType::bf16});
+        options.optimizer.stochastic_rounding = stochastic, options.optimizer.seed = 9;
+        Trainer trainer(options, made_up_batches(), comm, Stream(team));
+        trainer.initialize(1);
+        for (int s = 0; s < 5; ++s) trainer.step();
+        const std::string hash = weights_hash(trainer);
+        if (comm.rank() != 0) return;
+        std::string& first = stochastic ? want : nearest;
+        if (first.empty()) first = hash;
+        EXPECT_EQ(hash, first) << ranks << " ranks";
+      });
+  EXPECT_NE(want, nearest);
 }
 
 TEST(Trainer, TooManySkippedStepsEndTheRun) {

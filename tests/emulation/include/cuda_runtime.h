@@ -144,15 +144,5 @@ template <class T> T __shfl_sync(unsigned, T v, int from) { return tw_emulation:
 template <class T> T __shfl_xor_sync(unsigned, T v, int mask) { return tw_emulation::shuffle(v, tw_emulation::lane() ^ unsigned(mask)); }
 
 // Device arithmetic.
-inline float rsqrtf(float x) { return 1 / std::sqrt(x); }
-inline float __expf(float x) { return std::exp(x); }
-inline float __logf(float x) { return std::log(x); }
-inline float __frcp_rn(float x) { return 1 / x; }
-inline float __fdividef(float x, float y) { return x / y; }
-inline float fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline float __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-// Separate roundings, whatever contraction the compiler is allowed.
-inline float __fadd_rn(float a, float b) { volatile float c = a + b; return c; }
-inline float __fmul_rn(float a, float b) { volatile float c = a * b; return c; }
 inline unsigned __float_as_uint(float x) { unsigned u; std::memcpy(&u, &x, 4); return u; }
 inline float __uint_as_float(unsigned u) { float x; std::memcpy(&x, &u, 4); return x; }
