@@ -32,6 +32,7 @@ AttentionChoice::AttentionChoice(int64_t D, const Stream& stream) {
   why_ = cudnn_absence();
   if (!why_.empty()) {
     why_ = "attention by our own kernels: " + why_;
+    if (log_rank() <= 0) log_info("{}", why_);
     return;
   }
   const int64_t B = 2, T = 200, H = 4, KV = 2;
@@ -59,6 +60,7 @@ AttentionChoice::AttentionChoice(int64_t D, const Stream& stream) {
     const double forward = difference(out[1], out[0], stream), backward = difference(dqkv[1], dqkv[0], stream);
     TW_CHECK(forward < 0.02 && backward < 0.04, config, "cuDNN's attention differs from ours by {:.3g} forward and {:.3g} backward", forward, backward);
     why_ = "attention by cuDNN";
+    if (log_rank() <= 0) log_info("{}", why_);
     cudnn_ = std::move(candidate);
   } catch (const Error& e) {
     why_ = fmt::format("attention by our own kernels: {}", e.what());

@@ -56,7 +56,7 @@ std::string problem_of(const Sweep& sweep, const Trial& trial, std::map<std::str
     }
     if (!config.get<std::string>("checkpoint.init_from").empty()) return "";
     const ModelConfig model = resolve_model(config, vocab, std::nullopt);
-    resolve_trainer(config, model, sweep.plan.ranks, std::nullopt);
+    resolve_trainer(config, model, sweep.plan.ranks, std::nullopt, Device{});
     return "";
   } catch (const Error& e) {
     if (e.code() != ExitCode::config) throw;

@@ -175,6 +175,14 @@ double EnergyMeter::total(Communicator& comm) const {
   return all_reduce_value(comm, joules(), ReduceOp::sum);
 }
 
+double measure_idle_watts(const EnergyMeter& meter, Communicator& comm, double seconds) {
+  if (meter.kind() != EnergyKind::measured) return kNoJoules;
+  const double before = meter.total(comm), start = now_seconds();
+  std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  const double used = meter.total(comm) - before;
+  return used / (now_seconds() - start);
+}
+
 std::vector<EnergySource> find_energy_sources(const EnergyOptions& options, const std::vector<std::string>& gpus) {
   std::vector<EnergySource> sources;
   const auto add = [&](std::string name, const OpenedSource& source) {

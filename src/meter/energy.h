@@ -63,6 +63,9 @@ class EnergyMeter {
   std::string text_;
 };
 
+// Mean power of the job while nothing is asked of it, watched for `seconds`. Collective; NaN where no meter measures it.
+double measure_idle_watts(const EnergyMeter& meter, Communicator& comm, double seconds);
+
 // Every source that is known, for `doctor`.
 struct EnergySource {
   std::string name;  // as energy.source takes it

@@ -72,7 +72,7 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
 
   // How a step of training is divided, and how one here.
   Config asked = config;
-  const TrainerOptions training = resolve_trainer(asked, report.model, comm.size(), std::nullopt);
+  const TrainerOptions training = resolve_trainer(asked, report.model, comm.size(), std::nullopt, stream.device());
   report.configured_micro_batches = training.accumulation() * (training.virtual_ranks / comm.size());
   if (options.whole) {
     config = asked;
@@ -80,7 +80,7 @@ StepReport measure_step(Config& config, Communicator& comm, const Stream& stream
     config.set("parallelism.virtual_ranks", int64_t(std::bit_ceil(unsigned(comm.size()))), "bench");
     config.set("training.global_batch_size", config.get<int64_t>("training.micro_batch_size") * comm.size(), "bench");
   }
-  TrainerOptions trainer_options = resolve_trainer(config, report.model, comm.size(), std::nullopt);
+  TrainerOptions trainer_options = resolve_trainer(config, report.model, comm.size(), std::nullopt, stream.device());
 
   const double needed = double(arena_bytes(trainer_options, comm, stream.device())) * comm.node_size(), there = read_memory().usable();
   TW_CHECK(needed <= there || stream.device().is_cuda(), config,

@@ -100,7 +100,7 @@ ModelConfig resolve_model(Config& config, int64_t vocab, const std::optional<Giv
   return m;
 }
 
-TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given) {
+TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given, Device device) {
   const int64_t wanted = config.get<int64_t>("parallelism.data_parallel_size");
   TW_CHECK(wanted < 0 || wanted == ranks, config, "{}: parallelism.data_parallel_size = {}, but the run has {} ranks: -1 takes all",
            config.origin("parallelism.data_parallel_size"), wanted, ranks);
@@ -129,7 +129,9 @@ TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ran
     config.set("training.global_batch_size", given->global_batch_size, "checkpoint");
   derive(config, "training.global_batch_size", o.micro_batch_size * o.virtual_ranks);
   o.global_batch_size = config.get<int64_t>("training.global_batch_size");
-  o.bucket_bytes = int64_t(config.get<double>("parallelism.bucket_cap_mb") * double(1 << 20));
+  const double cap = config.get<double>("parallelism.bucket_cap_mb");
+  // MPI is at its fastest with few MiB; a GPU takes long enough to start an op that few large ones are ahead.
+  o.bucket_bytes = int64_t((cap > 0 ? cap : device.is_cuda() ? 32 : 4) * double(1 << 20));
   o.checkpointing = checkpointing_named(config.get<std::string>("training.activation_checkpointing"));
   o.max_grad_norm = config.get<double>("training.max_grad_norm");
   o.schedule = {.type = schedule_named(config.get<std::string>("lr_scheduler.type")),

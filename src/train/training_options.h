@@ -25,8 +25,8 @@ struct GivenBatch {
   int virtual_ranks = 0;
   int64_t global_batch_size = 0;
 };
-// ranks: data-parallel ranks; samples: of an epoch. Error(config).
-TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given);
+// ranks: data-parallel ranks; device: of a rank. Error(config).
+TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given, Device device);
 // Optimiser steps of the whole run. An epoch is as many samples as all files have, blended or not. Error(config) where no
 // length is set.
 int64_t resolve_steps(const Config& config, int64_t global_batch_size, int64_t samples_per_epoch);

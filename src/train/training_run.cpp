@@ -73,6 +73,7 @@ class Loop {
   double flops_per_token_ = 0;
   double earlier_joules_ = 0;  // of the starts before this one
   double first_step_seconds_ = kNoJoules;
+  double idle_watts_ = kNoJoules;  // of all GPUs in use
   fs::path checkpoint_;
   int64_t saved_step_ = -1;
   // Since the last line of metrics: time of steps alone, without evaluation and checkpoints.
@@ -127,7 +128,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     given = start.given;
   }
   const ModelConfig model = resolve_model(config_, vocab_of(train_files_), given);
-  TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch);
+  TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch, run.stream.device());
   options.packing = resolve_packing(config_, model.type, train_files_);
   const TrainingData data = resolve_data(config_, train_files_, model.vocab_size, options.global_batch_size);
   batches_ = data.batches;
@@ -165,6 +166,9 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     if (run.on_step) run.on_step(start_step_, steps_);
   }
   loading.stop(0);
+  // What a GPU draws with the model in its memory and nothing to do is no price of the tokens.
+  if (run.stream.device().is_cuda()) idle_watts_ = measure_idle_watts(run.meter, run.comm, 1);
+  if (leader() && std::isfinite(idle_watts_)) log_info("power without work: {:.0f} W", idle_watts_);
   spending_.emplace(run, ForecastPlan{.start_step = start_step_,
                                       .steps = steps_,
                                       .eval_every = config_.get<int64_t>("eval.interval"),
@@ -365,7 +369,8 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                     {"measured_seconds", number(predicted ? predicted->took_seconds : kNoJoules)}};
   record["energy"] = {{"kind", name_of(run_.meter.kind())},
                       {"predicted_joules", number(predicted ? predicted->rest.known_joules() : kNoJoules)},
-                      {"measured_joules", number(predicted ? predicted->took_joules : kNoJoules)}};
+                      {"measured_joules", number(predicted ? predicted->took_joules : kNoJoules)},
+                      {"idle_watts", number(idle_watts_)}};
   if (std::isfinite(first_step_seconds_)) record["start_to_first_step_seconds"] = first_step_seconds_;
   if (exchange) record["exchange"] = {{"exact_seconds", exchange->exact}, {"off_seconds", exchange->off}};
   write_file_atomically(run_.folder / "train.json", record.dump(2) + "\n");

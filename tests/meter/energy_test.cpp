@@ -7,7 +7,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "comm/self.h"
+#include "src/core/clock.h"
 #include "src/core/error.h"
+#include "src/core/file.h"
 #include "tests/meter/scratch_folder.h"
 #include "tests/support/thread_comm.h"
 
@@ -150,6 +153,25 @@ TEST(EnergyMeter, ReadsAFileOfJoules) {
   EXPECT_DOUBLE_EQ(meter.joules(), 2.5);
   folder.write("joules", "2\n");
   EXPECT_DOUBLE_EQ(meter.joules(), 3.5);
+}
+
+TEST(EnergyMeter, MeasuresThePowerWithoutWork) {
+  ScratchFolder folder;
+  folder.write("joules", "0\n");
+  EnergyOptions options = nowhere();
+  options.source = "file:" + (folder / "joules").string();
+  const EnergyMeter meter(options, 0, 1);
+  const auto alone = make_self_communicator();
+  const double start = now_seconds();
+  std::jthread exporter([&](std::stop_token stop) {
+    while (!stop.stop_requested()) {
+      write_file_atomically(folder / "joules", std::to_string(80 * (now_seconds() - start)));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  EXPECT_NEAR(measure_idle_watts(meter, *alone, 0.4), 80, 20);
+  options.source = "none";
+  EXPECT_TRUE(std::isnan(measure_idle_watts(EnergyMeter(options, 0, 1), *alone, 0)));
 }
 
 TEST(EnergyMeter, RefusesASourceByNameThatCannotBeRead) {
