@@ -17,7 +17,8 @@ struct SmallGenerator {
   ParameterTable table;
   Tensor weights;
   OpStream stream{2};
-  Generator generator{model, table, weights.view(), stream};
+  Mirror mirror{stream};
+  Generator generator{model, table, mirror.in(weights.view()), stream};
 };
 
 // Greedy generation with the cache is what full passes over the growing text give.

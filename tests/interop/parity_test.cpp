@@ -94,13 +94,14 @@ class Parity : public testing::TestWithParam<const char*> {
   ModelConfig model_;
   OpStream op_stream_{2};
   Stream stream_{op_stream_};
+  Mirror mirror_{stream_};
   std::unique_ptr<Communicator> comm_ = make_self_communicator();
 };
 
 TEST_P(Parity, Logits) {
   const ParameterTable table(model_);
   const Tensor flat = weights(table, "init");
-  expect_logits(table, flat.view(), "logits.npy", 2e-5, "logits, max abs");
+  expect_logits(table, mirror_.in(flat.view()), "logits.npy", 2e-5, "logits, max abs");
 }
 
 // Mean cross entropy of each position against the next id.
@@ -112,7 +113,7 @@ TEST_P(Parity, Loss) {
   ArenaPlan plan;
   Transformer transformer(model_, {.batch = B, .seq_len = T, .training = false}, plan);
   const Arena arena(plan, stream_.device());
-  transformer.bind(arena, table, flat.view(), View{}, stream_);
+  transformer.bind(arena, table, mirror_.in(flat.view()), View{}, stream_);
   Tensor ids = tensor({B, T}, DType::i32), targets = tensor({B, T}, DType::i32), losses = tensor({B * T}, DType::fp32);
   for (int64_t b = 0; b < B; ++b)
     for (int64_t t = 0; t < T; ++t) {
@@ -131,7 +132,7 @@ TEST_P(Parity, Loss) {
 TEST_P(Parity, GreedyIds) {
   const ParameterTable table(model_);
   const Tensor flat = weights(table, "init");
-  Generator generator(model_, table, flat.view(), stream_);
+  Generator generator(model_, table, mirror_.in(flat.view()), stream_);
   const auto g = generator.run(reference_.at("greedy_prompt"), {.sampling = {.temperature = 0}, .max_new_tokens = 24}, 0, {});
   const auto want = reference_.at("greedy_24").get<std::vector<int32_t>>();
   EXPECT_EQ(g.ids, want);
@@ -149,10 +150,10 @@ TEST_P(Parity, LossAndGradientsOfTheFirstStep) {
   const Arena arena(plan, stream_.device());
   Tensor gradients = tensor({table.flat_count()}, DType::fp32), ids = tensor({B, T}, DType::i32), targets = tensor({B, T}, DType::i32),
          losses = tensor({B * T}, DType::fp32);
-  transformer.bind(arena, table, flat.view(), gradients.view(), stream_);
+  transformer.bind(arena, table, mirror_.in(flat.view()), mirror_.out(gradients.view()), stream_);
   for (int64_t b = 0; b < B; ++b) data->sample(b, ids.as<int32_t>() + b * T, targets.as<int32_t>() + b * T);
   transformer.forward_backward(ids.view(), targets.view(), losses.view(), nullptr, stream_);
-  op_stream_.finish();
+  mirror_.done();
   double loss = 0;
   for (int64_t i = 0; i < B * T; ++i) loss += double(losses.as<float>()[i]);
   Largest loss_difference;
@@ -216,7 +217,8 @@ TEST(PretrainedLlama, GeneratesItsDocumentedText) {
   Tensor flat = tensor({table.flat_count()}, DType::fp32);
   read_hf_weights(*folder, model, table, flat.view());
   const OpStream stream(2);
-  Generator generator(model, table, flat.view(), stream);
+  Mirror mirror(stream);
+  Generator generator(model, table, mirror.in(flat.view()), stream);
   const auto want = reference.at("greedy_from_bos_256").get<std::vector<int32_t>>();
   const auto g = generator.run({want[0]}, {.sampling = {.temperature = 0}, .max_new_tokens = int64_t(want.size()) - 1}, 0, {});
   EXPECT_EQ(g.ids, std::vector<int32_t>(want.begin() + 1, want.end()));

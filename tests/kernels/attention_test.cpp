@@ -138,25 +138,15 @@ TEST_P(Attention, ForwardAndBackwardEqualTheDefinition) {
     const OpStream stream(threads);
     Tensor out = poisoned(out_shape, c.dtype), lse = poisoned({c.B, c.H, c.T}, DType::fp32);
     Tensor dqkv = poisoned(packed_shape, c.dtype);
-    attention_forward({.qkv = qkv.view(),
-                       .starts = starts,
-                       .out = out.view(),
-                       .lse = lse.view(),
-                       .heads = c.H,
-                       .kv_heads = c.KV,
-                       .scale = scale},
+    Mirror m(stream);
+    const ConstView qkv_there = m.in(qkv.view()), documents_there = starts ? m.in(starts) : ConstView();
+    const View out_there = m.out(out.view()), lse_there = m.out(lse.view());
+    attention_forward({.qkv = qkv_there, .starts = documents_there, .out = out_there, .lse = lse_there, .heads = c.H, .kv_heads = c.KV, .scale = scale},
                       stream);
-    attention_backward({.qkv = qkv.view(),
-                        .starts = starts,
-                        .out = out.view(),
-                        .dout = dout.view(),
-                        .lse = lse.view(),
-                        .dqkv = dqkv.view(),
-                        .heads = c.H,
-                        .kv_heads = c.KV,
-                        .scale = scale},
+    attention_backward({.qkv = qkv_there, .starts = documents_there, .out = out_there, .dout = m.in(dout.view()), .lse = lse_there,
+                        .dqkv = m.out(dqkv.view()), .heads = c.H, .kv_heads = c.KV, .scale = scale},
                        stream);
-    stream.finish();
+    m.done();
     if (threads == 1) {
       expect_near(values(out), want.out, narrow ? 1e-2 : 6e-6, narrow ? 8e-3 : 1e-5, "out");
       expect_near(values(lse), want.lse, 5e-6, 2e-6, "lse");

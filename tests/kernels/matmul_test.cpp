@@ -82,15 +82,16 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
         Tensor out = tensor({c.M, c.N}, types.out);
         std::memset(out.view().data, 0xff, out.view().bytes());  // NaN
         if (accumulate) std::memcpy(out.view().data, before.view().data, out.view().bytes());
-        product({.a = a.view(),
-                 .b = b.view(),
-                 .out = out.view(),
-                 .bias = with_bias ? bias.view() : View{},
+        Mirror m(stream);
+        product({.a = m.in(a.view()),
+                 .b = m.in(b.view()),
+                 .out = m.out(out.view()),
+                 .bias = with_bias ? m.in(bias.view()) : ConstView{},
                  .transpose_a = ta,
                  .transpose_b = tb,
                  .accumulate = accumulate},
                 stream);
-        stream.finish();
+        m.done();
         if (threads > 1) {
           EXPECT_EQ(std::memcmp(out.view().data, first.view().data, out.view().bytes()), 0)
               << threads << " threads";
@@ -152,16 +153,19 @@ TEST_P(MatMulShapes, EpiloguesEqualTheirOps) {
              fused = made({c.M, c.N}, dtype), slope = made({c.M, c.N}, dtype), fused_slope = made({c.M, c.N}, dtype),
              sums = made({c.N}, DType::fp32), fused_sums = made({c.N}, DType::fp32);
       for (Tensor* t : {&sums, &fused_sums}) std::memcpy(t->view().data, before.view().data, before.view().bytes());
-      matmul({.a = a.view(), .b = b.view(), .out = plain.view(), .bias = bias.view(), .transpose_b = true}, stream);
-      gelu_forward({.x = plain.view(), .y = active.view(), .tanh_form = tanh_form}, stream);
-      matmul({.a = a.view(), .b = b.view(), .out = fused.view(), .bias = bias.view(), .transpose_b = true,
-              .epilogue = Epilogue::gelu, .aux = aux.view(), .tanh_form = tanh_form}, stream);
-      matmul({.a = a.view(), .b = back.view(), .out = slope.view()}, stream);
-      gelu_backward({.x = plain.view(), .dy = slope.view(), .dx = slope.view(), .tanh_form = tanh_form}, stream);
-      bias_backward({.dy = slope.view(), .dbias = sums.view()}, stream);
-      matmul({.a = a.view(), .b = back.view(), .out = fused_slope.view(), .epilogue = Epilogue::gelu_backward, .aux = plain.view(),
-              .tanh_form = tanh_form, .dbias = fused_sums.view()}, stream);
-      stream.finish();
+      Mirror m(stream);
+      const ConstView A = m.in(a.view()), B = m.in(b.view()), bias_view = m.in(bias.view()), back_view = m.in(back.view());
+      const View plain_view = m.out(plain.view()), slope_view = m.out(slope.view());
+      matmul({.a = A, .b = B, .out = plain_view, .bias = bias_view, .transpose_b = true}, stream);
+      gelu_forward({.x = plain_view, .y = m.out(active.view()), .tanh_form = tanh_form}, stream);
+      matmul({.a = A, .b = B, .out = m.out(fused.view()), .bias = bias_view, .transpose_b = true, .epilogue = Epilogue::gelu,
+              .aux = m.out(aux.view()), .tanh_form = tanh_form}, stream);
+      matmul({.a = A, .b = back_view, .out = slope_view}, stream);
+      gelu_backward({.x = plain_view, .dy = slope_view, .dx = slope_view, .tanh_form = tanh_form}, stream);
+      bias_backward({.dy = slope_view, .dbias = m.out(sums.view())}, stream);
+      matmul({.a = A, .b = back_view, .out = m.out(fused_slope.view()), .epilogue = Epilogue::gelu_backward, .aux = plain_view,
+              .tanh_form = tanh_form, .dbias = m.out(fused_sums.view())}, stream);
+      m.done();
       const double relative = dtype == DType::bf16 ? 0x1p-6 : 2e-5, absolute = (dtype == DType::bf16 ? 2e-3 : 2e-6) * std::sqrt(double(c.K) + 100);
       expect_near(values(aux), values(plain), absolute, relative, "aux");
       expect_near(values(fused), values(active), absolute, relative, "gelu");

@@ -19,7 +19,7 @@ TEST(Decoder, LogitsExplainTheTransformersLosses) {
       SmallModel m(model, B, T);
       const auto ids = random_ids(B * T, model.vocab_size, 3), targets = random_ids(B * T, model.vocab_size, 4);
       m.loss(ids, targets);
-      Decoder decoder(model, m.table, m.weights.view(), B, 11, T, m.stream);
+      Decoder decoder(model, m.table, m.weights_there(), B, 11, T, m.stream);
       for (int64_t begin = 0; begin < T; begin += piece) {
         const int64_t n = std::min(piece, T - begin);
         std::vector<int32_t> part;
@@ -47,7 +47,7 @@ TEST(Decoder, LastOnlyGivesTheLastRows) {
   SmallModel m(model, 2, 4);
   const auto ids = random_ids(8, model.vocab_size, 3);
   Tensor all = tensor({8, model.padded_vocab_size()}, DType::fp32), last = tensor({2, model.padded_vocab_size()}, DType::fp32);
-  Decoder a(model, m.table, m.weights.view(), 2, 4, 8, m.stream), b(model, m.table, m.weights.view(), 2, 4, 8, m.stream);
+  Decoder a(model, m.table, m.weights_there(), 2, 4, 8, m.stream), b(model, m.table, m.weights_there(), 2, 4, 8, m.stream);
   a.forward(m.view(ids), all.view(), false, m.stream);
   b.forward(m.view(ids), last.view(), true, m.stream);
   m.op_stream.finish();
@@ -62,7 +62,7 @@ TEST(Decoder, AFullCacheIsRefused) {
   SmallModel m(model, 1, 4);
   const auto ids = random_ids(4, model.vocab_size, 3);
   Tensor last = tensor({1, model.padded_vocab_size()}, DType::fp32);
-  Decoder d(model, m.table, m.weights.view(), 1, 4, 6, m.stream);
+  Decoder d(model, m.table, m.weights_there(), 1, 4, 6, m.stream);
   d.forward(m.view(ids), last.view(), true, m.stream);
   EXPECT_THROW(d.forward(m.view(ids), last.view(), true, m.stream), Error);
   d.truncate(2);
@@ -72,7 +72,7 @@ TEST(Decoder, AFullCacheIsRefused) {
 TEST(Decoder, LearnedPositionsEnd) {
   const ModelConfig model = small_config(Architecture::gpt2, true);
   SmallModel m(model, 1, 4);
-  EXPECT_THROW(Decoder(model, m.table, m.weights.view(), 1, 4, 17, m.stream), Error);
+  EXPECT_THROW(Decoder(model, m.table, m.weights_there(), 1, 4, 17, m.stream), Error);
 }
 
 }  // namespace

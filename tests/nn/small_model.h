@@ -53,9 +53,20 @@ struct SmallModel {
         gradients(tensor({table.flat_count()}, DType::fp32)), losses(tensor({batch * seq_len}, DType::fp32)),
         transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training, .checkpointing = checkpointing}, plan),
         arena(plan, stream.device()) {
-    transformer.bind(arena, table, weights.view(), training ? gradients.view() : View{}, stream);
+    if (kOnGpu) {
+      device_weights = Tensor(weights.shape(), DType::fp32, stream.device());
+      device_gradients = Tensor(gradients.shape(), DType::fp32, stream.device());
+    }
+    transformer.bind(arena, table, weights_there(), !training ? View{} : kOnGpu ? device_gradients.view() : gradients.view(), stream);
+  }
+  // The weights as the host has them now, on the device.
+  ConstView weights_there() {
+    if (!kOnGpu) return weights.view();
+    copy(weights.view(), device_weights.view(), stream);
+    return device_weights.view();
   }
   double loss(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets) {
+    (void)weights_there();
     transformer.losses(view(ids), view(targets), losses.view(), stream);
     op_stream.finish();
     double sum = 0;
@@ -64,7 +75,12 @@ struct SmallModel {
   }
   void forward_backward(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets,
                         const Transformer::GradientsReady& ready = nullptr) {
+    (void)weights_there();
     transformer.forward_backward(view(ids), view(targets), losses.view(), ready, stream);
+    fetch_gradients();
+  }
+  void fetch_gradients() {
+    if (kOnGpu) copy(device_gradients.view(), gradients.view(), stream);
     op_stream.finish();
   }
   ConstView view(const std::vector<int32_t>& ids) {
@@ -78,7 +94,8 @@ struct SmallModel {
   Stream stream;
   std::deque<Tensor> given;
   ParameterTable table;
-  Tensor weights, gradients, losses;
+  Tensor weights, gradients, losses;          // the host's
+  Tensor device_weights, device_gradients;    // of a GPU
   ArenaPlan plan;
   Transformer transformer;
   Arena arena;

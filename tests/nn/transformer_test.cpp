@@ -133,7 +133,7 @@ TEST(Transformer, ReadyOffsetsFallToZeroAndCoverFinalGradients) {
   std::vector<int64_t> offsets;
   std::vector<std::vector<float>> seen;
   m.forward_backward(ids, targets, [&](int64_t offset) {
-    m.op_stream.finish();
+    m.fetch_gradients();
     offsets.push_back(offset);
     seen.emplace_back(m.gradients.as<float>() + offset, m.gradients.as<float>() + m.gradients.count());
   });

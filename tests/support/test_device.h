@@ -1,7 +1,10 @@
 // Where the ops of a test run: on the CPU, or, where TW_TEST_ON_GPU is defined, on a GPU, real or emulated. Tensors then lie
-// in pinned memory, which both sides reach.
+// in pinned memory, which both sides reach; where a library may want memory of the device alone, Mirror copies there and back.
 #pragma once
 #include <cstring>
+#include <deque>
+#include <utility>
+#include <vector>
 
 #include "src/core/gpu.h"
 #include "src/core/tensor.h"
@@ -41,5 +44,35 @@ inline Tensor tensor(Shape shape, DType dtype) {
   if (x.view()) std::memset(x.view().data, 0, x.view().bytes());
   return x;
 }
+
+// Views of a test's tensors in memory of the device; on the CPU they are the tensors themselves.
+class Mirror {
+ public:
+  explicit Mirror(const Stream& stream) : stream_(stream) {}
+  ConstView in(ConstView host) { return mirror({const_cast<void*>(host.data), host.dtype, host.shape}); }
+  // What is there is copied too; done() copies it back.
+  View out(View host) {
+    const View device = mirror(host);
+    if (device) outputs_.emplace_back(device, host);
+    return device;
+  }
+  void done() {
+    if (kOnGpu)
+      for (const auto& [device, host] : outputs_) copy(device, host, stream_);
+    outputs_.clear();
+    synchronize(stream_);
+  }
+
+ private:
+  View mirror(View host) {
+    if (!kOnGpu || host.bytes() == 0) return host;
+    memory_.emplace_back(host.shape, host.dtype, stream_.device());
+    copy(host, memory_.back().view(), stream_);
+    return memory_.back().view();
+  }
+  Stream stream_;
+  std::deque<Tensor> memory_;
+  std::vector<std::pair<View, View>> outputs_;
+};
 
 }  // namespace tw
