@@ -7,7 +7,7 @@ namespace {
 
 constexpr int kThreads = kWarps * kWarp;
 
-// A warp a row of a head. Reads out and dout once.
+// A warp a row of a head. Reads out and dout once: floor, their bytes over the memory's bandwidth.
 template <class T>
 __global__ void delta_kernel(const T* out, const T* dout, float* delta, int64_t rows, int length, int H, int D) {
   const int64_t row = (int64_t(blockIdx.x) * kThreads + threadIdx.x) / kWarp;

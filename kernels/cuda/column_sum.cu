@@ -12,7 +12,8 @@ constexpr int64_t kColumns = kLanesX * kPack;
 constexpr int64_t kMostParts = 256;            // of the rows
 
 // partials[part, c] = the sum of a contiguous part of the rows. A block: 64 columns of a part; thread (x, y) takes eight
-// columns of rows y, y + 32, ...; the 32 sums of a column are added in order of y. Reads x once: N C bytes of its type.
+// columns of rows y, y + 32, ...; the 32 sums of a column are added in order of y. Reads x once, N C elements: floor, their bytes over
+// the memory's bandwidth.
 template <class T>
 __global__ void column_parts(const T* x, int64_t N, int64_t C, int64_t rows_a_part, float* partials, bool whole) {
   float* sums = shared_memory<float>();  // (kLanesY, kColumns)
