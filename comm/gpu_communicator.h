@@ -1,7 +1,6 @@
 // Communicators for memory of GPUs, over one for host memory. What lies on the host goes through that one.
 #pragma once
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "comm/communicator.h"

@@ -2,7 +2,7 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstring>
+#include <optional>
 #include <thread>
 
 #include "comm/device_or_host.h"

@@ -1,5 +1,6 @@
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "comm/device_or_host.h"

@@ -1,5 +1,7 @@
 #include "kernels/optimizer.h"
 
+#include <cmath>
+
 #include "kernels/dispatch.h"
 
 namespace tw {
@@ -22,6 +24,20 @@ OpWork work_of(const TreeSum& op) {
 }
 
 }  // namespace
+
+AdamWFactors adamw_factors(const AdamW& op) {
+  const double correction1 = 1 - std::pow(double(op.beta1), double(op.step));
+  const double correction2 = 1 - std::pow(double(op.beta2), double(op.step));
+  return {op.gradient_scale,
+          op.beta1,
+          op.beta2,
+          float(1 - double(op.beta1)),
+          float(1 - double(op.beta2)),
+          float(double(op.lr) / correction1),
+          float(1 / std::sqrt(correction2)),
+          op.eps,
+          float(1 - double(op.lr) * double(op.weight_decay))};
+}
 
 void adamw(const AdamW& op, const Stream& stream) {
   const char* name = "adamw";

@@ -29,6 +29,16 @@ struct AdamW {
 };
 void adamw(const AdamW& op, const Stream& stream);
 
+// The factors of a step, worked out in double and rounded once.
+struct AdamWFactors {
+  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2;
+  float rate;          // lr / (1 - beta1^k)
+  float inverse_root;  // 1 / sqrt(1 - beta2^k)
+  float eps;
+  float keep;          // 1 - lr * weight_decay
+};
+AdamWFactors adamw_factors(const AdamW& op);
+
 // The 16 bits below a bf16 that stochastic rounding adds to element `place` before it cuts them off.
 constexpr uint32_t rounding_noise(uint64_t seed, int64_t step, int64_t place) noexcept {
   const auto words = Rng{seed, RngStream::rounding, uint32_t(step), uint32_t(uint64_t(step) >> 32)}.block(uint64_t(place) / 8);

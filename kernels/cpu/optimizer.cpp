@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "kernels/cpu/vector_loop.h"
@@ -14,13 +13,9 @@ static_assert(kParameterBlock % kLanes == 0);
 constexpr int64_t kGrain = 64 * kParameterBlock;  // elements of one item of work
 constexpr int64_t kTreeChunk = 2048;
 
-struct Coefficients {
-  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2, rate, inverse_root, eps;
-};
-
-// One block; `keep` is 1 - lr * weight_decay or 1.
+// One block; `keep` is k.keep or 1.
 TW_INLINE void update(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g,
-                      float keep, const Coefficients& k) {
+                      float keep, const AdamWFactors& k) {
   for (int64_t i = 0; i < kParameterBlock; i += kLanes) {
     const Vf gradient = load(g + i) * k.gradient_scale;
     const Vf mi = k.beta1 * load(m + i) + k.one_minus_beta1 * gradient;
@@ -93,23 +88,13 @@ void adamw(const AdamW& op, const Stream& stream) {
   const float* g = op.gradient.as<float>();
   const uint8_t* decayed = op.decayed.as<uint8_t>();
   bf16* copy = op.copy ? op.copy.as<bf16>() : nullptr;
-  const double correction1 = 1 - std::pow(double(op.beta1), double(op.step));
-  const double correction2 = 1 - std::pow(double(op.beta2), double(op.step));
-  const Coefficients k{op.gradient_scale,
-                       op.beta1,
-                       op.beta2,
-                       float(1 - double(op.beta1)),
-                       float(1 - double(op.beta2)),
-                       float(double(op.lr) / correction1),
-                       float(1 / std::sqrt(correction2)),
-                       op.eps};
-  const float keep = float(1 - double(op.lr) * double(op.weight_decay));
+  const AdamWFactors k = adamw_factors(op);
   const bool stochastic = op.stochastic_rounding;
   const uint64_t seed = op.seed;
   const int64_t step = op.step, first = op.first;
   parallel_blocks(stream, op.param.dim(0), kGrain, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += kParameterBlock) {
-      update(p + i, m + i, v + i, g + i, decayed[i / kParameterBlock] ? keep : 1.0f, k);
+      update(p + i, m + i, v + i, g + i, decayed[i / kParameterBlock] ? k.keep : 1.0f, k);
       if (!copy) continue;
       if (stochastic) {
         round_block(p + i, copy + i, seed, step, first + i);

@@ -125,6 +125,13 @@ __device__ float quad_sum(float x) {
   return x + __shfl_xor_sync(kAllLanes, x, 2);
 }
 
+// Keys and values from u0 into tile `slot` of each.
+template <int D, int Keys>
+__device__ void fetch_keys(bf16* keys, bf16* values, int slot, const bf16* k, const bf16* v, int u0, const Sizes& s) {
+  fetch<D, Keys>(keys + slot * Keys * kStride<D>, k + u0 * s.token, s.token, s.T - u0);
+  fetch<D, Keys>(values + slot * Keys * kStride<D>, v + u0 * s.token, s.token, s.T - u0);
+}
+
 // Grid: (query rows, H, B). Keys by 64.
 template <int D>
 __global__ void __launch_bounds__(kThreads) forward_kernel(const bf16* qkv, const int32_t* starts, bf16* out, float* lse, Sizes s) {
@@ -141,8 +148,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const bf16* qkv, cons
   const int begin = (first ? first[t0] : 0) / kKeys * kKeys, end = t0 + kRows < s.T ? t0 + kRows : s.T;
 
   fetch<D, kRows>(queries, row + t0 * s.token + h * D, s.token, s.T - t0);
-  fetch<D, kKeys>(keys, k + begin * s.token, s.token, s.T - begin);
-  fetch<D, kKeys>(values, v + begin * s.token, s.token, s.T - begin);
+  fetch_keys<D, kKeys>(keys, values, 0, k, v, begin, s);
   commit_copies();
 
   float sums[D / 8][4] = {}, high[2] = {-INFINITY, -INFINITY}, total[2] = {};
@@ -152,10 +158,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(const bf16* qkv, cons
   const float scale = s.scale * kLog2e;
   int slot = 0;
   for (int u0 = begin; u0 < end; u0 += kKeys, slot ^= 1) {
-    if (u0 + kKeys < end) {
-      fetch<D, kKeys>(keys + (slot ^ 1) * kKeys * kStride<D>, k + (u0 + kKeys) * s.token, s.token, s.T - u0 - kKeys);
-      fetch<D, kKeys>(values + (slot ^ 1) * kKeys * kStride<D>, v + (u0 + kKeys) * s.token, s.token, s.T - u0 - kKeys);
-    }
+    if (u0 + kKeys < end) fetch_keys<D, kKeys>(keys, values, slot ^ 1, k, v, u0 + kKeys, s);
     commit_copies();
     await_copies<1>();
     __syncthreads();
@@ -295,8 +298,7 @@ __global__ void __launch_bounds__(kThreads) query_kernel(const bf16* qkv, const 
   const int begin = (first ? first[t0] : 0) / kKeys * kKeys, end = t0 + kRows < s.T ? t0 + kRows : s.T;
   fetch<D, kRows>(queries, row + t0 * s.token + h * D, s.token, s.T - t0);
   fetch<D, kRows>(gradients, dout + ((int64_t(b) * s.T + t0) * s.H + h) * D, int64_t(s.H) * D, s.T - t0);
-  fetch<D, kKeys>(keys, k + begin * s.token, s.token, s.T - begin);
-  fetch<D, kKeys>(values, v + begin * s.token, s.token, s.T - begin);
+  fetch_keys<D, kKeys>(keys, values, 0, k, v, begin, s);
   commit_copies();
   float dq[D / 8][4] = {}, l[2], e[2];
   const int t[2] = {t0 + 16 * warp + lane.row, t0 + 16 * warp + lane.row + 8};
@@ -309,10 +311,7 @@ __global__ void __launch_bounds__(kThreads) query_kernel(const bf16* qkv, const 
   }
   int slot = 0;
   for (int u0 = begin; u0 < end; u0 += kKeys, slot ^= 1) {
-    if (u0 + kKeys < end) {
-      fetch<D, kKeys>(keys + (slot ^ 1) * kKeys * kStride<D>, k + (u0 + kKeys) * s.token, s.token, s.T - u0 - kKeys);
-      fetch<D, kKeys>(values + (slot ^ 1) * kKeys * kStride<D>, v + (u0 + kKeys) * s.token, s.token, s.T - u0 - kKeys);
-    }
+    if (u0 + kKeys < end) fetch_keys<D, kKeys>(keys, values, slot ^ 1, k, v, u0 + kKeys, s);
     commit_copies();
     await_copies<1>();
     __syncthreads();
@@ -351,7 +350,7 @@ void with_head(int64_t D, Body&& body) {
 
 bool has_mma_attention(ConstView qkv) {
   const int64_t D = qkv.dim(3);
-  return qkv.dtype == DType::bf16 && (D == 32 || D == 64 || D == 96 || D == 128) && reinterpret_cast<uintptr_t>(qkv.data) % 16 == 0;
+  return qkv.dtype == DType::bf16 && (D == 32 || D == 64 || D == 96 || D == 128) && all_aligned({qkv.data});
 }
 
 void mma_attention_forward(const AttentionForward& op, const Stream& stream) {

@@ -17,27 +17,25 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-// The sum over all threads, in every thread. scratch: a number a warp in shared memory; free again when the call returns.
+// combine of what each warp has, in the order of warps, in every thread. x: the same in a warp. scratch: a number a warp in
+// shared memory; free again when the call returns.
+template <class T, class Combine>
+__device__ inline T across_warps(T x, T* scratch, Combine combine) {
+  const int warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp;
+  if (threadIdx.x % kWarp == 0) scratch[warp] = x;
+  __syncthreads();
+  T all = scratch[0];
+  for (int w = 1; w < warps; ++w) all = combine(all, scratch[w]);
+  __syncthreads();
+  return all;
+}
+// The sum over all threads, in every thread; scratch as above.
 template <class T>
 __device__ inline T block_sum(T x, T* scratch) {
-  x = warp_sum(x);
-  const int warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp;
-  if (threadIdx.x % kWarp == 0) scratch[warp] = x;
-  __syncthreads();
-  T sum = scratch[0];
-  for (int w = 1; w < warps; ++w) sum += scratch[w];
-  __syncthreads();
-  return sum;
+  return across_warps(warp_sum(x), scratch, [](T a, T b) { return a + b; });
 }
 __device__ inline float block_max(float x, float* scratch) {
-  x = warp_max(x);
-  const int warps = blockDim.x / kWarp, warp = threadIdx.x / kWarp;
-  if (threadIdx.x % kWarp == 0) scratch[warp] = x;
-  __syncthreads();
-  float most = scratch[0];
-  for (int w = 1; w < warps; ++w) most = fmaxf(most, scratch[w]);
-  __syncthreads();
-  return most;
+  return across_warps(warp_max(x), scratch, [](float a, float b) { return fmaxf(a, b); });
 }
 
 }  // namespace tw::cuda

@@ -71,7 +71,7 @@ void add_column_sums(ConstView x, View out, const Stream& stream) {
   float* partials = context_of(stream).scratch<float>(size_t(parts * C));
   with_activation(x.dtype, [&](auto t) {
     using T = decltype(t);
-    const bool whole = reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && C * int64_t(sizeof(T)) % 16 == 0;
+    const bool whole = all_aligned({x.data}) && C * int64_t(sizeof(T)) % 16 == 0;
     launch(column_parts<T>, {.blocks = blocks_for(C, kColumns), .threads = kLanesX * kLanesY, .shared = kLanesY * kColumns * sizeof(float), .blocks_y = parts},
            stream, x.as<T>(), N, C, rows, partials, whole);
   });

@@ -103,8 +103,7 @@ void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
   const int64_t N = op.ids.count(), C = op.tokens.dim(1);
   with_activation(op.tokens.dtype, [&](auto t) {
     using T = decltype(t);
-    const bool whole = C % kPack == 0 && reinterpret_cast<uintptr_t>(op.tokens.data) % 16 == 0 &&
-                       reinterpret_cast<uintptr_t>(op.positions.data) % 16 == 0 && reinterpret_cast<uintptr_t>(op.x.data) % 16 == 0;
+    const bool whole = C % kPack == 0 && all_aligned({op.tokens.data, op.positions.data, op.x.data});
     launch(forward_kernel<T>, {.blocks = blocks_for(N * blocks_for(C, kPack), kThreads), .threads = kThreads}, stream,
            op.ids.as<int32_t>(), op.tokens.as<T>(), op.positions ? op.positions.as<T>() : nullptr,
            op.starts ? op.starts.as<int32_t>() : nullptr, op.x.as<T>(), N, op.ids.dim(1), C, op.tokens.dim(0), op.first_position, whole);

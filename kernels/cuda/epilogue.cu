@@ -37,12 +37,10 @@ __global__ void finish_kernel(T* out, const B* bias, T* aux, int64_t rows, int64
 
 }  // namespace
 
-void finish_product(const FinishProduct& op, const Stream& stream) {
+void finish_product(const MatMul& op, const Stream& stream) {
   if (!op.bias && op.epilogue == Epilogue::none) return;
   const int64_t rows = op.out.dim(0), N = op.out.dim(1);
-  bool whole = N % kPack == 0;
-  for (const void* p : {static_cast<const void*>(op.out.data), op.bias.data, static_cast<const void*>(op.aux.data)})
-    whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+  const bool whole = N % kPack == 0 && all_aligned({op.out.data, op.bias.data, op.aux.data});
   with_activation(op.out.dtype, [&](auto t) {
     with_activation(op.bias ? op.bias.dtype : DType::fp32, [&](auto b) {
       using T = decltype(t);

@@ -4,14 +4,8 @@
 
 namespace tw::cuda {
 
-// In place on out (M, N): v = out + bias; gelu: aux := v, out := gelu(v); gelu_backward: out := v gelu'(aux).
-struct FinishProduct {
-  View out;
-  ConstView bias;
-  View aux;
-  Epilogue epilogue = Epilogue::none;
-  bool tanh_form = true;
-};
-void finish_product(const FinishProduct& op, const Stream& stream);
+// In place on op.out (M, N), which holds the product: v = out + bias; gelu: aux := v, out := gelu(v); gelu_backward:
+// out := v gelu'(aux).
+void finish_product(const MatMul& op, const Stream& stream);
 
 }  // namespace tw::cuda

@@ -3,6 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "kernels/cuda/native.h"
@@ -35,6 +36,11 @@ void launch(void (*kernel)(Wanted...), const LaunchShape& shape, const Stream& s
 }
 
 inline int64_t blocks_for(int64_t items, int64_t each) { return (items + each - 1) / each; }
+
+// Whether each is where 16 bytes can be moved at once; a null pointer is.
+inline bool all_aligned(std::initializer_list<const void*> pointers) {
+  return std::all_of(pointers.begin(), pointers.end(), [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
+}
 
 // body(float()) or body(bf16()), as the view has it.
 template <class Body>

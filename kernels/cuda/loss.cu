@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(T* logits, cons
 
 void cross_entropy(const CrossEntropy& op, const Stream& stream) {
   const int64_t N = op.logits.dim(0), padded = op.logits.dim(1);
-  const bool whole = reinterpret_cast<uintptr_t>(op.logits.data) % 16 == 0 && padded % kPack == 0;
+  const bool whole = all_aligned({op.logits.data}) && padded % kPack == 0;
   with_activation(op.logits.dtype, [&](auto t) {
     using T = decltype(t);
     launch(cross_entropy_kernel<T>, {.blocks = N, .threads = kThreads, .shared = kWarp * sizeof(float)}, stream, op.logits.as<T>(),

@@ -89,7 +89,7 @@ struct Products::Plan {
   }
 };
 
-Products::Products(Device device) : device_(device), workspace_(kWorkspace, device) {
+Products::Products(Device device) : workspace_(kWorkspace, device) {
   cublasLtHandle_t handle = nullptr;
   TW_CUBLAS_CHECK(cublaslt().create(&handle));
   handle_ = handle;
@@ -148,33 +148,32 @@ Products::Plan& Products::plan_of(const MatMul& op, bool fused) {
   return *slot;
 }
 
-bool Products::can_run(const MatMul& op, bool fused) { return plan_of(op, fused).found; }
-
-void Products::run(const MatMul& op, bool fused, const Stream& stream) {
+bool Products::run(const MatMul& op, bool fused, const Stream& stream) {
   Plan& plan = plan_of(op, fused);
+  if (!plan.found) return false;
   if (fused && op.bias) plan.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, op.bias.data);
   if (fused && op.epilogue != Epilogue::none) plan.set(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, op.aux.data);
   const float one = 1, beta = op.accumulate ? 1.f : 0.f;
   TW_CUBLAS_CHECK(cublaslt().matmul(static_cast<cublasLtHandle_t>(handle_), plan.product, &one, op.b.data, plan.b.handle, op.a.data, plan.a.handle,
                                     &beta, op.out.data, plan.out.handle, op.out.data, plan.out.handle, &plan.algorithm, workspace_.data(),
                                     plan.workspace, tw::cuda::native(stream)));
+  return true;
 }
 
 void matmul(const MatMul& op, const Stream& stream) {
   if (op.a.count() == 0) {  // K = 0
     if (!op.accumulate) cuda::zero({.x = op.out}, stream);
-    finish_product({.out = op.out, .bias = op.bias, .aux = op.aux, .epilogue = op.epilogue, .tanh_form = op.tanh_form}, stream);
+    finish_product(op, stream);
   } else {
     TW_CUDA_CHECK(cudaSetDevice(stream.device().index));
     Products& products = context_of(stream).products();
     // The library's GELU is the tanh form, its bias has the result's type.
     const bool wanted = op.bias || op.epilogue != Epilogue::none;
-    const bool fused = wanted && (!op.bias || op.bias.dtype == op.out.dtype) && (op.epilogue == Epilogue::none || op.tanh_form) &&
-                       products.can_run(op, true);
-    if (fused || products.can_run(op, false)) products.run(op, fused, stream);
-    else matmul_any(op, stream);
-    if (wanted && !fused)
-      finish_product({.out = op.out, .bias = op.bias, .aux = op.aux, .epilogue = op.epilogue, .tanh_form = op.tanh_form}, stream);
+    const bool fusible = wanted && (!op.bias || op.bias.dtype == op.out.dtype) && (op.epilogue == Epilogue::none || op.tanh_form);
+    if (!fusible || !products.run(op, true, stream)) {
+      if (!products.run(op, false, stream)) matmul_any(op, stream);
+      finish_product(op, stream);
+    }
   }
   if (op.dbias) add_column_sums(op.out, op.dbias, stream);
 }

@@ -166,9 +166,7 @@ __global__ void __launch_bounds__(kMostThreads) backward_kernel(const T* dy, con
 }
 
 bool all_whole(int64_t C, size_t element, std::initializer_list<const void*> pointers) {
-  bool whole = C * int64_t(element) % 16 == 0 && C % kPack == 0;
-  for (const void* p : pointers) whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
-  return whole;
+  return C * int64_t(element) % 16 == 0 && C % kPack == 0 && all_aligned(pointers);
 }
 
 }  // namespace

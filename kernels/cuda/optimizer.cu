@@ -1,7 +1,5 @@
 #include "kernels/optimizer.h"
 
-#include <cmath>
-
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/launch.h"
@@ -13,11 +11,10 @@ namespace {
 
 constexpr int kThreads = 256, kFour = 4;
 
-struct Coefficients {
-  float gradient_scale, beta1, beta2, one_minus_beta1, one_minus_beta2, rate, inverse_root, eps, keep;
+struct Chance {  // what stochastic rounding needs to know
   uint64_t seed;
   int64_t step, first;
-  bool stochastic;
+  bool wanted;
 };
 
 // Infinities and NaN stay what they are.
@@ -46,7 +43,7 @@ __global__ void round_kernel(const float* p, bf16* copy, int64_t n, uint64_t see
 // A thread: four elements, 16 bytes of each array. Moves 28 bytes an element (p, m, v read and written, g read), 30 with the
 // bf16 copy; floor: those over the memory's bandwidth.
 __global__ void adamw_kernel(float* p, float* m, float* v, const float* g, const uint8_t* decayed, bf16* copy, int64_t n,
-                             Coefficients k) {
+                             AdamWFactors k, Chance chance) {
   const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kFour;
   if (i >= n) return;
   Pack<kFour> pi, mi, vi, gi;
@@ -67,8 +64,8 @@ __global__ void adamw_kernel(float* p, float* m, float* v, const float* g, const
   store_pack(v + i, vi);
   if (!copy) return;
   uint2 pair;
-  if (k.stochastic) {
-    pair = four_by_chance(pi, k.seed, k.step, k.first + i);
+  if (chance.wanted) {
+    pair = four_by_chance(pi, chance.seed, chance.step, chance.first + i);
   } else {
     pair.x = pack_bf16(pi.v[0], pi.v[1]), pair.y = pack_bf16(pi.v[2], pi.v[3]);
   }
@@ -150,24 +147,10 @@ __global__ void narrow_tree_kernel(const float* parts, int64_t count, int64_t n,
 }  // namespace
 
 void adamw(const AdamW& op, const Stream& stream) {
-  const double correction1 = 1 - std::pow(double(op.beta1), double(op.step));
-  const double correction2 = 1 - std::pow(double(op.beta2), double(op.step));
-  const Coefficients k{op.gradient_scale,
-                       op.beta1,
-                       op.beta2,
-                       float(1 - double(op.beta1)),
-                       float(1 - double(op.beta2)),
-                       float(double(op.lr) / correction1),
-                       float(1 / std::sqrt(correction2)),
-                       op.eps,
-                       float(1 - double(op.lr) * double(op.weight_decay)),
-                       op.seed,
-                       op.step,
-                       op.first,
-                       op.stochastic_rounding};
   const int64_t n = op.param.dim(0);
   launch(adamw_kernel, {.blocks = blocks_for(n, kThreads * kFour), .threads = kThreads}, stream, op.param.as<float>(), op.m.as<float>(),
-         op.v.as<float>(), op.gradient.as<float>(), op.decayed.as<uint8_t>(), op.copy ? op.copy.as<bf16>() : nullptr, n, k);
+         op.v.as<float>(), op.gradient.as<float>(), op.decayed.as<uint8_t>(), op.copy ? op.copy.as<bf16>() : nullptr, n, adamw_factors(op),
+         Chance{op.seed, op.step, op.first, op.stochastic_rounding});
 }
 
 void round_by_chance(const RoundByChance& op, const Stream& stream) {
@@ -191,7 +174,7 @@ void tree_sum(const TreeSum& op, const Stream& stream) {
   const int64_t P = op.parts.dim(0), n = op.parts.dim(1);
   const float* parts = op.parts.as<float>();
   float* out = op.out.as<float>();
-  const bool whole = n % kFour == 0 && reinterpret_cast<uintptr_t>(parts) % 16 == 0 && reinterpret_cast<uintptr_t>(out) % 16 == 0;
+  const bool whole = n % kFour == 0 && all_aligned({parts, out});
   if (!whole) {
     launch(narrow_tree_kernel, {.blocks = blocks_for(n, kThreads), .threads = kThreads}, stream, parts, P, n, out);
     return;

@@ -12,12 +12,6 @@ namespace {
 
 constexpr int kThreads = 256;
 
-bool all_aligned(std::initializer_list<const void*> pointers) {
-  for (const void* p : pointers)
-    if (reinterpret_cast<uintptr_t>(p) % 16 != 0) return false;
-  return true;
-}
-
 __device__ float sigmoid(float x) { return 1.f / (1.f + expf(-x)); }
 
 template <class T>

@@ -39,8 +39,7 @@ __global__ void rope_kernel(T* qkv, const float* cos_table, const float* sin_tab
 
 void rope(const Rope& op, const Stream& stream) {
   const int64_t tokens = op.qkv.dim(0) * op.qkv.dim(1), D = op.qkv.dim(3), turned = op.heads + op.kv_heads;
-  bool whole = D / 2 % kPack == 0;
-  for (const void* p : {static_cast<const void*>(op.qkv.data), op.cos.data, op.sin.data}) whole = whole && reinterpret_cast<uintptr_t>(p) % 16 == 0;
+  const bool whole = D / 2 % kPack == 0 && all_aligned({op.qkv.data, op.cos.data, op.sin.data});
   with_activation(op.qkv.dtype, [&](auto t) {
     using T = decltype(t);
     launch(rope_kernel<T>, {.blocks = blocks_for(tokens * turned * blocks_for(D / 2, kPack), kThreads), .threads = kThreads}, stream,

@@ -1,23 +1,16 @@
 #include "src/cli/compute.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 
 #include "comm/gpu_communicator.h"
 #include "comm/self.h"
 #include "src/core/log.h"
+#include "src/meter/status.h"
 #include "src/train/training_options.h"
 
 namespace tw {
 namespace {
-
-std::string host_name() {
-  char name[256] = "";
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // The first sentence of a rank that cannot, with its number; "" = all can. Collective.
 std::string first_refusal(Communicator& world, const std::string& own) {
