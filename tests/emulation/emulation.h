@@ -26,7 +26,7 @@ void check_device_memory(const char* who, const void* data, size_t bytes, size_t
 void set_seed(uint64_t seed);
 int64_t launches();  // of kernels so far
 
-// In runtime.cpp and block.cpp.
+// In device.cpp and block.cpp.
 uint64_t random_below(uint64_t n);
 struct Grid {
   unsigned grid[3], block[3];
