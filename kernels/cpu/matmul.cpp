@@ -54,34 +54,23 @@ void start_from_bias(const MatMul& op, float* c, int64_t ldc, int64_t n0, int64_
   for (int64_t i = 1; i < m; ++i) std::copy_n(c, n, c + i * ldc);
 }
 
-// fp32 by OpenBLAS, one thread a tile; also the empty product of either type.
+// fp32 by OpenBLAS, one thread a tile.
 void matmul_library(const MatMul& op, const Stream& stream) {
   static const bool single_threaded = (openblas_set_num_threads(1), true);
   (void)single_threaded;
   const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
   const float *a = static_cast<const float*>(op.a.data), *b = static_cast<const float*>(op.b.data);
   const Tiles tiles = tiles_of(M, N);
-  ThreadTeam& team = stream.team();
-  team.run(tiles.count_m * tiles.count_n, [&](int64_t item, int thread) {
+  stream.team().run(tiles.count_m * tiles.count_n, [&](int64_t item, int) {
     const int64_t m0 = item % tiles.count_m * tiles.m, n0 = item / tiles.count_m * tiles.n;
     const int64_t m = std::min(tiles.m, M - m0), n = std::min(tiles.n, N - n0);
-    const bool direct = op.out.dtype == DType::fp32;
-    float* c = direct ? op.out.as<float>() + m0 * N + n0
-                      : static_cast<float*>(team.scratch(thread, size_t(m * n) * sizeof(float)));
-    const int64_t ldc = direct ? N : n;
-    if (op.bias || K == 0) start_from_bias(op, c, ldc, n0, m, n);
-    if (K > 0) {
-      cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans,
-                  op.transpose_b ? CblasTrans : CblasNoTrans, int(m), int(n), int(K), 1,
-                  op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
-                  op.transpose_b ? b + n0 * K : b + n0, int(op.transpose_b ? K : N),
-                  op.bias || op.accumulate ? 1.0f : 0.0f, c, int(ldc));
-    }
-    if (direct) return;
-    bf16* out = op.out.as<bf16>() + m0 * N + n0;
-    for (int64_t i = 0; i < m; ++i) {
-      for (int64_t j = 0; j < n; ++j) out[i * N + j] = bf16(c[i * n + j]);
-    }
+    float* c = op.out.as<float>() + m0 * N + n0;
+    if (op.bias) start_from_bias(op, c, N, n0, m, n);
+    cblas_sgemm(CblasRowMajor, op.transpose_a ? CblasTrans : CblasNoTrans,
+                op.transpose_b ? CblasTrans : CblasNoTrans, int(m), int(n), int(K), 1,
+                op.transpose_a ? a + m0 : a + m0 * K, int(op.transpose_a ? M : K),
+                op.transpose_b ? b + n0 * K : b + n0, int(op.transpose_b ? K : N),
+                op.bias || op.accumulate ? 1.0f : 0.0f, c, int(N));
   });
 }
 
@@ -89,31 +78,24 @@ void matmul_library(const MatMul& op, const Stream& stream) {
 
 MatMulPath path_of(const MatMul& op) {
   const int64_t M = op.out.dim(0), K = op.a.dim(op.transpose_a ? 0 : 1);
-  if (K == 0) return MatMulPath::library;
-  if (op.transpose_b && M <= kFewRows) return MatMulPath::few_rows;
-  // Our own blocks are ahead of the library where K fits one of them, and take bf16 as it is.
+  if (op.transpose_b && M <= kFewRows && K > 0) return MatMulPath::few_rows;
   if (op.a.dtype == DType::bf16) return has_bf16_products() ? MatMulPath::bf16_pairs : MatMulPath::blocks;
-  return K <= kShallow && !op.transpose_a && M >= kManyRows ? MatMulPath::blocks : MatMulPath::library;
+  // With AVX-512 our blocks are ahead of the library in every shape.
+  return simd_level() == SimdLevel::v4 || op.out.dtype != DType::fp32 || K == 0 ? MatMulPath::blocks : MatMulPath::library;
 }
-
-namespace {
-void product(const MatMul& op, const Stream& stream) {
-  switch (path_of(op)) {
-    case MatMulPath::few_rows: return matmul_few_rows(op, stream);
-    case MatMulPath::bf16_pairs: return v4_bf16::matmul_bf16_pairs(op, stream);
-    case MatMulPath::blocks: return matmul_gemm(op, stream);
-    case MatMulPath::library: return matmul_library(op, stream);
-  }
-}
-}  // namespace
 
 void matmul(const MatMul& op, const Stream& stream) {
-  MatMul plain = op;
-  if (op.epilogue == Epilogue::gelu) plain.out = op.aux;
-  product(plain, stream);
-  if (op.epilogue == Epilogue::gelu) cpu::gelu_forward({.x = op.aux, .y = op.out, .tanh_form = op.tanh_form}, stream);
-  if (op.epilogue == Epilogue::gelu_backward)
-    cpu::gelu_backward({.x = op.aux, .dy = op.out, .dx = op.out, .tanh_form = op.tanh_form}, stream);
+  const MatMulPath path = path_of(op);
+  if (path == MatMulPath::bf16_pairs) v4_bf16::matmul_bf16_pairs(op, stream);
+  else if (path == MatMulPath::blocks) matmul_gemm(op, stream);
+  else {  // they know no epilogue
+    MatMul plain = op;
+    if (op.epilogue == Epilogue::gelu) plain.out = op.aux;
+    path == MatMulPath::few_rows ? matmul_few_rows(plain, stream) : matmul_library(plain, stream);
+    if (op.epilogue == Epilogue::gelu) cpu::gelu_forward({.x = op.aux, .y = op.out, .tanh_form = op.tanh_form}, stream);
+    if (op.epilogue == Epilogue::gelu_backward)
+      cpu::gelu_backward({.x = op.aux, .dy = op.out, .dx = op.out, .tanh_form = op.tanh_form}, stream);
+  }
   if (op.dbias) cpu::bias_backward({.dy = op.out, .dbias = op.dbias}, stream);
 }
 

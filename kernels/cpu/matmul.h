@@ -4,11 +4,10 @@
 
 namespace tw::cpu {
 
-// Any shape and dtype with K > 0; fp32 comes here where it is faster than the library.
-inline constexpr int64_t kShallow = 256, kManyRows = 256;
+// Any shape and dtype.
 void matmul_gemm(const MatMul& op, const Stream& stream);
-// bf16 operands multiplied as pairs, with K > 0: the twin, in ordinary arithmetic, of the version
-// that uses AVX512_BF16 instructions.
+// bf16 operands multiplied as pairs: the twin, in ordinary arithmetic, of the version that uses AVX512_BF16
+// instructions.
 void matmul_bf16_pairs(const MatMul& op, const Stream& stream);
 #if defined(__x86_64__)
 namespace v4_bf16 {
@@ -19,7 +18,7 @@ namespace v4_bf16 {
 using cpu::matmul_bf16_pairs;
 }
 #endif
-// M <= kFewRows and transpose_b: every weight is read once.
+// M <= kFewRows, K > 0 and transpose_b: every weight is read once.
 inline constexpr int64_t kFewRows = 8;
 void matmul_few_rows(const MatMul& op, const Stream& stream);
 

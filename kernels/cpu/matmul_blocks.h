@@ -1,5 +1,6 @@
 // Packing for the blocked matrix product: Goto & van de Geijn 2008, "Anatomy of high-performance
-// matrix multiplication", section 5.
+// matrix multiplication", section 5. Both operands become slabs (units of K, W): A in strips of
+// W = kTileRows, B in panels of W = kPanel.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -9,100 +10,114 @@
 
 TW_SIMD_BEGIN
 
-inline constexpr int64_t kPanel = 2 * kLanes;  // columns of a packed panel of B
-inline constexpr int64_t kDepth =
-    TW_SIMD_LEVEL == 4 ? 192 : 256;    // K of a block: a panel fills half of L1
-inline constexpr int64_t kRows = 192;  // rows of an A block: kRows x kDepth in L2
+inline constexpr int64_t kPanel = 2 * kLanes;                   // columns of a panel of B
+inline constexpr int64_t kRows = 96;                            // rows of A an item packs at once
+inline constexpr int64_t kDepth = 256;                          // units of K whose panel stays in L1
+inline constexpr int64_t kMaxDepth = TW_SIMD_LEVEL == 4 ? 1536 : 768;  // units of K whose rows of A stay in L2
+inline constexpr int64_t kOverhang = kLanes;                    // elements a strip is written beyond its end
 static_assert(kRows % kTileRows == 0);
 
 TW_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The K values in one packed element: 1 as fp32, 2 as a pair of bf16.
+// The values of K in one packed element, a unit: 1 as fp32, 2 as a pair of bf16.
 template <class E>
 inline constexpr int64_t kUnit = std::is_same_v<E, float> ? 1 : 2;
 
-TW_INLINE Bf16Pair pair(bf16 first, bf16 second) {
-  return {uint32_t(first.bits) | uint32_t(second.bits) << 16};
-}
+TW_INLINE uint32_t bits_of(float first) { return std::bit_cast<uint32_t>(first); }
+TW_INLINE uint32_t bits_of(bf16 first, bf16 second) { return uint32_t(first.bits) | uint32_t(second.bits) << 16; }
 
-// Element p of a row of src as packed: values 2p and 2p + 1, zero beyond k.
+// The first kLanes units of a row, or all of its k values and zeros.
 template <class E, class T>
-TW_INLINE E element(const T* src, int64_t stride, int64_t p, int64_t k) {
-  if constexpr (kUnit<E> == 1)
-    return float(src[p * stride]);
-  else
-    return pair(src[2 * p * stride], 2 * p + 1 < k ? src[(2 * p + 1) * stride] : bf16());
+TW_INLINE Vu units(const T* src, int64_t k) {
+  Vu v = {};
+  if (k >= kLanes * kUnit<E>) {
+    if constexpr (kUnit<E> == 1) v = (Vu)load(src);
+    else std::memcpy(&v, src, sizeof v);
+  } else if constexpr (kUnit<E> == 1) {
+    for (int64_t p = 0; p < k; ++p) v[p] = bits_of(float(src[p]));
+  } else {
+    std::memcpy(&v, src, size_t(k) * sizeof(T));
+  }
+  return v;
 }
 
-// A is (M, K): dst (rows, ld) = k values of `rows` rows.
-template <class T>
-TW_INLINE void pack_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t rows,
-                         int64_t k) {
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t p = 0;
-    for (; p + kLanes <= k; p += kLanes) store(dst + i * ld + p, load(src + i * stride + p));
-    for (; p < k; ++p) dst[i * ld + p] = float(src[i * stride + p]);
+// Lane j of vector i becomes lane i of vector j: pairs of blocks of 1, 2, 4, ... lanes change places.
+template <int kHalf>
+TW_INLINE void exchange(Vu (&v)[kLanes]) {
+  Vu low, high;
+#pragma GCC unroll 16
+  for (int l = 0; l < kLanes; ++l) {
+    low[l] = uint32_t(l & kHalf ? kLanes + l - kHalf : l);
+    high[l] = uint32_t(l & kHalf ? kLanes + l : l + kHalf);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & kHalf) continue;
+    const Vu a = v[i], b = v[i | kHalf];
+    v[i] = __builtin_shuffle(a, b, low);
+    v[i | kHalf] = __builtin_shuffle(a, b, high);
   }
 }
-TW_INLINE void pack_rows(Bf16Pair* dst, int64_t ld, const bf16* src, int64_t stride, int64_t rows,
-                         int64_t k) {
-  for (int64_t i = 0; i < rows; ++i) {
-    std::memcpy(static_cast<void*>(dst + i * ld), src + i * stride,
-                size_t(k / 2) * sizeof(Bf16Pair));
-    if (k % 2) dst[i * ld + k / 2] = pair(src[i * stride + k - 1], bf16());
+TW_INLINE void transpose(Vu (&v)[kLanes]) {
+  exchange<1>(v);
+  exchange<2>(v);
+  if constexpr (kLanes > 4) exchange<4>(v);
+  if constexpr (kLanes > 8) exchange<8>(v);
+}
+
+// Row j of src (`rows` of them, `stride` apart, k values each) becomes column j of the slab; columns from
+// `rows` on are zero. Writes up to kOverhang elements beyond the slab where W is not whole vectors.
+template <int W, class E, class T>
+TW_INLINE void pack_rows(E* slab, const T* src, int64_t stride, int64_t rows, int64_t k) {
+  constexpr int kGroups = (W + kLanes - 1) / kLanes;
+  const int64_t count = ceil_div(k, kUnit<E>);
+  for (int64_t p = 0; p < count; p += kLanes, src += kLanes * kUnit<E>, k -= kLanes * kUnit<E>) {
+    // The last group first: what it writes too much is written again.
+#pragma GCC unroll 4
+    for (int g = kGroups - 1; g >= 0; --g) {
+      Vu v[kLanes] = {};
+      const T* row = src + g * kLanes * stride;
+      if ((g + 1) * kLanes <= rows || rows == W) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i)
+          if (g * kLanes + i < W) v[i] = units<E>(row + i * stride, k);
+      } else {
+        for (int i = 0; i < kLanes; ++i)
+          if (g * kLanes + i < rows) v[i] = units<E>(row + i * stride, k);
+      }
+      transpose(v);
+      E* to = slab + p * W + g * kLanes;
+      if (count - p >= kLanes) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) std::memcpy(static_cast<void*>(to + i * W), &v[i], sizeof v[i]);
+      } else {
+        for (int64_t i = 0; i < count - p; ++i) std::memcpy(static_cast<void*>(to + i * W), &v[i], sizeof v[i]);
+      }
+    }
   }
 }
 
-// A is (K, M): for every kTileRows columns of src a strip (k, kTileRows), one after the other.
-TW_INLINE void pack_strips(Bf16Pair* dst, const bf16* src, int64_t stride, int64_t k, int64_t columns) {
-  const int64_t units = ceil_div(k, 2);
-  for (int64_t p = 0; p < units; ++p, src += 2 * stride, dst += kTileRows) {
-    const bool whole = 2 * p + 1 < k;
-    const bf16* next = src + (whole ? stride : 0);
+// The same from src (k rows of `columns` values, `stride` apart), whose columns stay columns.
+template <int W, class E, class T>
+TW_INLINE void pack_columns(E* slab, const T* src, int64_t stride, int64_t columns, int64_t k) {
+  for (int64_t p = 0; p < ceil_div(k, kUnit<E>); ++p, src += kUnit<E> * stride, slab += W) {
+    const bool whole = kUnit<E> * (p + 1) <= k;
+    const T* next = src + (whole ? stride : 0);
     const uint32_t mask = whole ? 0xffffffffu : 0xffffu;
-    Bf16Pair* to = dst;
-    int64_t j = 0;
-    for (; j + kTileRows <= columns; j += kTileRows, to += units * kTileRows) {
-      // Without a condition this becomes a few instructions for all rows of the tile.
-#pragma GCC unroll 16
-      for (int64_t r = 0; r < kTileRows; ++r) to[r].bits = pair(src[j + r], next[j + r]).bits & mask;
-    }
-    for (int64_t r = 0; j + r < columns; ++r) to[r].bits = pair(src[j + r], next[j + r]).bits & mask;
-  }
-}
-template <class T>
-TW_INLINE void pack_strips(float* dst, const T* src, int64_t stride, int64_t k, int64_t columns) {
-  for (int64_t p = 0; p < k; ++p, src += stride, dst += kTileRows) {
-    float* to = dst;
-    int64_t j = 0;
-    for (; j + kTileRows <= columns; j += kTileRows, to += k * kTileRows) {
-#pragma GCC unroll 16
-      for (int64_t r = 0; r < kTileRows; ++r) to[r] = float(src[j + r]);
-    }
-    for (int64_t r = 0; j + r < columns; ++r) to[r] = float(src[j + r]);
-  }
-}
-
-// One panel (units of k, kPanel): columns [0, n) of B, zeros beyond. Value (p, j) of B is at
-// b[p * row + j * column]: B is (K, N) with column = 1, or (N, K) with row = 1.
-template <class E, class T>
-TW_INLINE void pack_panel_of(E* panel, const T* b, int64_t row, int64_t column, int64_t k,
-                             int64_t n) {
-  for (int64_t p = 0; p < ceil_div(k, kUnit<E>); ++p) {
-    if (n == kPanel) {
-      for (int64_t j = 0; j < kPanel; ++j)
-        panel[p * kPanel + j] = element<E>(b + j * column, row, p, k);
+    const auto unit = [&](int64_t j) __attribute__((always_inline)) {
+      if constexpr (kUnit<E> == 1) return bits_of(float(src[j]));
+      else return bits_of(src[j], next[j]) & mask;
+    };
+    uint32_t bits[W] = {};
+    if (columns >= W) {
+      // Without a condition this becomes a few instructions.
+#pragma GCC unroll 32
+      for (int j = 0; j < W; ++j) bits[j] = unit(j);
     } else {
-      for (int64_t j = 0; j < kPanel; ++j)
-        panel[p * kPanel + j] = j < n ? element<E>(b + j * column, row, p, k) : E{};
+      for (int64_t j = 0; j < columns; ++j) bits[j] = unit(j);
     }
+    std::memcpy(static_cast<void*>(slab), bits, sizeof bits);
   }
-}
-template <class E, class T>
-TW_INLINE void pack_panel(E* panel, const T* b, int64_t stride, bool transposed, int64_t k,
-                          int64_t n) {
-  transposed ? pack_panel_of<E, T>(panel, b, 1, stride, k, n)
-             : pack_panel_of<E, T>(panel, b, stride, 1, k, n);
 }
 
 TW_SIMD_END

@@ -1,223 +1,204 @@
 // Blocked matrix product. B is packed in panels that all threads share; an item of parallel work is
-// a block of rows times a range of columns. All sizes follow from the shape, K is summed in order.
+// a block of rows, packed in strips, times a range of panels. The sums of a block and a panel stay in
+// L1 until all of K is added and are finished there: bias, activation, rounding. K is summed in order,
+// each element on its own, so no bit depends on how the work is shared out.
+#include "kernels/cpu/gelu.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/matmul_blocks.h"
+#include "kernels/cpu/vector_loop.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
 namespace {
 
-constexpr int64_t kPackedFloats = int64_t(2)
-                                  << 20;  // packed part of B: stays in the last-level cache
-constexpr int64_t kMaxDepth = 4096;       // K packed at once
-constexpr int64_t kBlockLength =
-    kDepth + 16;  // row length of a block of A: not a power of two, for the caches
+constexpr int64_t kPackedUnits = int64_t(2) << 20;  // packed part of B: stays in the last-level cache
 
-// One product, seen as fp32 or bf16.
-template <class T>
-struct Product {
-  const T *a, *b;
-  int64_t M, N, K, lda, ldb;
-  bool transpose_a, transpose_b, accumulate;
-  float* out;  // or
-  bf16* narrow_out;
-  const float* bias;  // or
-  const bf16* narrow_bias;
-
-  float bias_of(int64_t n) const {
-    return bias ? bias[n] : narrow_bias ? float(narrow_bias[n]) : 0.0f;
-  }
-};
-
-// A part of B that is packed at once: columns [n0, n0 + n), rows [k0, k0 + k), as elements E.
-template <class E>
-struct Part {
+// The part of a product that is done at once: columns [n0, n0 + n), values [k0, k0 + k) of K.
+struct Slice {
   int64_t n0, n, k0, k;
+  bool first, last;  // of K
   int64_t panels() const { return ceil_div(n, kPanel); }
-  static constexpr int64_t kBlock = kDepth * kUnit<E>;  // K of a depth block
-  int64_t depths() const { return ceil_div(k, kBlock); }
-  // Panel j of depth block d; a depth block is contiguous.
-  template <class Element>
-  Element* panel(Element* packed, int64_t d, int64_t j) const {
-    return packed + d * kDepth * panels() * kPanel +
-           j * ceil_div(std::min(kBlock, k - d * kBlock), kUnit<E>) * kPanel;
-  }
 };
 
 template <class E, class T>
-void pack(const Product<T>& p, const Part<E>& part, E* packed, const Stream& stream) {
+void pack_b(const MatMul& op, const Slice& slice, E* packed, const Stream& stream) {
+  const int64_t stride = op.b.dim(1), units = ceil_div(slice.k, kUnit<E>);
   // Items of about 64k elements.
-  const int64_t panels = part.panels(),
-                grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(part.k, 1)));
-  parallel_blocks(stream, panels, grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t d = 0; d < part.depths(); ++d) {
-      const int64_t k0 = part.k0 + d * part.kBlock,
-                    k = std::min(part.kBlock, part.k - d * part.kBlock);
-      for (int64_t j = begin; j < end; ++j) {
-        const int64_t n0 = part.n0 + j * kPanel, n = std::min(kPanel, part.n - j * kPanel);
-        const T* b = p.transpose_b ? p.b + n0 * p.ldb + k0 : p.b + k0 * p.ldb + n0;
-        pack_panel(part.panel(packed, d, j), b, p.ldb, p.transpose_b, k, n);
-      }
+  const int64_t grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(units, 1)));
+  parallel_blocks(stream, slice.panels(), grain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t j = begin; j < end; ++j) {
+      const int64_t n0 = slice.n0 + j * kPanel, n = std::min(kPanel, slice.n - j * kPanel);
+      E* panel = packed + j * units * kPanel;
+      if (op.transpose_b)
+        pack_rows<kPanel>(panel, op.b.as<T>() + n0 * stride + slice.k0, stride, n, slice.k);
+      else
+        pack_columns<kPanel>(panel, op.b.as<T>() + slice.k0 * stride + n0, stride, n, slice.k);
     }
   });
 }
 
-// C (m, kPanel) of a block of A: dense rows, or strips where A is transposed.
-template <bool kAdd, class E>
-TW_INLINE void multiply_panel(bool strips, int64_t m, int64_t k, const E* a, const E* panel,
-                              float* c, int64_t ldc) {
-  if (!strips)
-    return gemm_columns<2, kAdd, false, Causal::none>(m, k, a, kBlockLength, panel, kPanel, c, ldc,
-                                                      0, 0);
-  for (int64_t i = 0; i < m; i += kTileRows) {
-    gemm_columns<2, kAdd, true, Causal::none>(std::min<int64_t>(kTileRows, m - i), k, a + i * k,
-                                              kTileRows, panel, kPanel, c + i * ldc, ldc, 0, 0);
+// Rows [m0, m0 + m) of A in strips, one behind the other.
+template <class E, class T>
+[[gnu::noinline]] void pack_a(const MatMul& op, const Slice& slice, E* strips, int64_t m0, int64_t m) {
+  const int64_t stride = op.a.dim(1), units = ceil_div(slice.k, kUnit<E>);
+  for (int64_t i = 0; i < m; i += kTileRows, strips += units * kTileRows) {
+    const int64_t rows = std::min<int64_t>(kTileRows, m - i);
+    if (op.transpose_a)
+      pack_columns<kTileRows>(strips, op.a.as<T>() + slice.k0 * stride + m0 + i, stride, rows, slice.k);
+    else
+      pack_rows<kTileRows>(strips, op.a.as<T>() + (m0 + i) * stride + slice.k0, stride, rows, slice.k);
   }
 }
 
-// Rows [m0, m0 + m) times panels [begin, end) of the part. `sums` (m, ld_sums) are fp32 sums of the
-// columns from the first panel on; they are the output itself where that is fp32.
-template <class E, class T>
-void multiply(const Product<T>& p, const Part<E>& part, const E* packed, int64_t m0, int64_t m,
-              int64_t begin, int64_t end, float* sums, int64_t ld_sums, E* block) {
-  float edge[kRows * kPanel];
-  for (int64_t d = 0; d < part.depths(); ++d) {
-    const int64_t k0 = part.k0 + d * part.kBlock,
-                  k = std::min(part.kBlock, part.k - d * part.kBlock);
-    p.transpose_a ? pack_strips(block, p.a + k0 * p.lda + m0, p.lda, k, m)
-                  : pack_rows(block, kBlockLength, p.a + m0 * p.lda + k0, p.lda, m, k);
-    for (int64_t j = begin; j < end; ++j) {
-      const int64_t n0 = part.n0 + j * kPanel, n = std::min(kPanel, part.n - j * kPanel);
-      float *target = sums + (j - begin) * kPanel, *c = n == kPanel ? target : edge;
-      const int64_t ldc = n == kPanel ? ld_sums : kPanel;
-      bool add = k0 > 0 || p.accumulate;
-      if (c == edge && add) {
-        for (int64_t i = 0; i < m; ++i) {
-          for (int64_t jj = 0; jj < kPanel; ++jj)
-            edge[i * kPanel + jj] = jj < n ? target[i * ld_sums + jj] : 0.0f;
-        }
-      }
-      if (k0 == 0 && (p.bias || p.narrow_bias)) {
-        float bias[kPanel];
-        for (int64_t jj = 0; jj < kPanel; ++jj) bias[jj] = jj < n ? p.bias_of(n0 + jj) : 0.0f;
-        for (int64_t i = 0; i < m; ++i) {
-          for (int64_t jj = 0; jj < kPanel; ++jj)
-            c[i * ldc + jj] = bias[jj] + (add ? c[i * ldc + jj] : 0.0f);
-        }
-        add = true;
-      }
-      const E* panel = part.panel(packed, d, j);
-      const int64_t units = ceil_div(k, kUnit<E>);
-      add ? multiply_panel<true, E>(p.transpose_a, m, units, block, panel, c, ldc)
-          : multiply_panel<false, E>(p.transpose_a, m, units, block, panel, c, ldc);
-      if (c == edge) {
-        for (int64_t i = 0; i < m; ++i) {
-          for (int64_t jj = 0; jj < n; ++jj) target[i * ld_sums + jj] = edge[i * kPanel + jj];
-        }
-      }
+// sums (m, kPanel) = strips times panel, both of `units` of K. On its own, so that the compiler has all registers for it.
+template <class E>
+[[gnu::noinline]] void multiply(int64_t m, int64_t units, const E* strips, const E* panel, float* sums) {
+  const int64_t depths = ceil_div(units, kDepth), depth = ceil_div(units, std::max<int64_t>(depths, 1));
+  if (units == 0) std::fill_n(sums, m * kPanel, 0.0f);
+  for (int64_t p = 0; p < units; p += depth) {
+    const int64_t k = std::min(depth, units - p);
+    for (int64_t i = 0; i < m; i += kTileRows) {
+      const int64_t rows = std::min<int64_t>(kTileRows, m - i);
+      const E *a = strips + i * units + p * kTileRows, *b = panel + p * kPanel;
+      float* c = sums + i * kPanel;
+      p > 0 ? gemm_columns<2, true, true, Causal::none>(rows, k, a, kTileRows, b, kPanel, c, kPanel, 0, 0)
+            : gemm_columns<2, false, true, Causal::none>(rows, k, a, kTileRows, b, kPanel, c, kPanel, 0, 0);
     }
   }
 }
 
-template <class E, class T>
-void gemm(const Product<T>& p, const Stream& stream) {
-  ThreadTeam& team = stream.team();
-  const int64_t depth = std::min(p.K, kMaxDepth);
-  const int64_t width =
-      std::max(kPanel * 4, kPackedFloats / depth / kPanel * kPanel);  // columns packed at once
-  const int64_t packed_width = std::min(width, ceil_div(p.N, kPanel) * kPanel);
-  // bf16 output of a K in several parts keeps its fp32 sums here.
-  const bool keep_sums = p.narrow_out && depth < p.K;
-  const int64_t sum_floats = keep_sums ? p.M * packed_width : 0;
-  const int64_t packed_elements = packed_width * ceil_div(depth, 16) * 16;
-  E* packed = static_cast<E*>(
-      team.workspace(size_t(packed_elements) * sizeof(E) + size_t(sum_floats) * sizeof(float)));
-  float* all_sums = reinterpret_cast<float*>(packed + packed_elements);
-  // At least 16 items, so that threads end together: shorter row blocks first, then fewer columns.
-  const int64_t all_panels = ceil_div(packed_width, kPanel);
-  int64_t rows = kRows, splits = 1;
-  const auto row_blocks_of = [&](int64_t r) { return ceil_div(p.M, r); };
-  while (row_blocks_of(rows) * splits < 16) {
-    if (rows > kTileRows * 8 && rows / 2 % kTileRows == 0)
-      rows /= 2;
-    else if (all_panels / (splits * 2) >= 4)
-      splits *= 2;
-    else
-      break;
+// A block of the output, (m, n) from (m0, n0) on, with its sums (m, kPanel).
+struct Block {
+  int64_t m0, m, n0, n;
+  const float* sums;
+};
+
+// to (m, n), rows `stride` apart, = or += the sums of a part of K.
+TW_INLINE void keep(const Block& block, float* to, int64_t stride, bool add) {
+  for (int64_t i = 0; i < block.m; ++i) {
+    for_vectors(block.n, [&](int64_t j, auto n) TW_STEP {
+      const Vf sum = get(block.sums + i * kPanel + j, n);
+      float* at = to + i * stride + j;
+      put(at, n, add ? get(static_cast<const float*>(at), n) + sum : sum);
+    });
   }
-  rows = ceil_div(ceil_div(p.M, row_blocks_of(rows)), kTileRows) * kTileRows;
-  const int64_t row_blocks = row_blocks_of(rows);
-  for (int64_t n0 = 0; n0 < p.N; n0 += width) {
-    for (int64_t k0 = 0; k0 < p.K; k0 += depth) {
-      const Part<E> part{n0, std::min(width, p.N - n0), k0, std::min(depth, p.K - k0)};
-      pack(p, part, packed, stream);
-      const int64_t span = ceil_div(part.panels(), splits);
-      team.run(row_blocks * splits, [&](int64_t item, int thread) {
-        const int64_t m0 = item % row_blocks * rows, m = std::min(rows, p.M - m0);
-        const int64_t begin = item / row_blocks * span, end = std::min(begin + span, part.panels());
-        if (m <= 0 || begin >= end) return;
-        const int64_t block_floats = kRows * kBlockLength, ld_tile = span * kPanel;
-        static_assert(sizeof(E) == sizeof(float));
-        E* block = static_cast<E*>(team.scratch(
-            thread, size_t(block_floats + (p.narrow_out ? kRows * ld_tile : 0)) * sizeof(float)));
-        const int64_t column = n0 + begin * kPanel;
-        if (!p.narrow_out) {
-          multiply(p, part, packed, m0, m, begin, end, p.out + m0 * p.N + column, p.N, block);
-          return;
-        }
-        float* sums = keep_sums ? all_sums + m0 * packed_width + begin * kPanel
-                                : reinterpret_cast<float*>(block + block_floats);
-        const int64_t ld_sums = keep_sums ? packed_width : ld_tile;
-        multiply(p, part, packed, m0, m, begin, end, sums, ld_sums, block);
-        if (k0 + part.k < p.K) return;
-        const int64_t n = std::min(end * kPanel, part.n) - begin * kPanel;
-        for (int64_t i = 0; i < m; ++i) {
-          bf16* to = p.narrow_out + (m0 + i) * p.N + column;
-          int64_t j = 0;
-          for (; j + kLanes <= n; j += kLanes) store(to + j, load(sums + i * ld_sums + j));
-          for (; j < n; ++j) to[j] = bf16(sums[i * ld_sums + j]);
+}
+
+// The output from the sums of the last part of K and, unless null, of those before.
+template <class T>
+[[gnu::noinline]] void finish(const MatMul& op, const Block& block, const float* before, int64_t stride) {
+  const int64_t N = op.out.dim(1), place = block.m0 * N + block.n0;
+  T *out = op.out.as<T>() + place, *aux = op.aux ? op.aux.as<T>() + place : nullptr;
+  float bias[kPanel] = {};
+  for (int64_t j = 0; op.bias && j < block.n; ++j)
+    bias[j] = op.bias.dtype == DType::fp32 ? op.bias.as<float>()[block.n0 + j] : float(op.bias.as<bf16>()[block.n0 + j]);
+  const auto each = [&](auto store) __attribute__((always_inline)) {
+    const auto row = [&](int64_t i, int64_t columns) TW_STEP {
+      for_vectors(columns, [&](int64_t j, auto n) TW_STEP {
+        Vf value = get(block.sums + i * kPanel + j, n);
+        if (before) value = get(before + i * stride + j, n) + value;
+        store(i * N + j, n, value + load(bias + j));
+      });
+    };
+    if (block.n == kPanel) {
+      for (int64_t i = 0; i < block.m; ++i) row(i, kPanel);
+    } else {
+      for (int64_t i = 0; i < block.m; ++i) row(i, block.n);
+    }
+  };
+  const auto gelu = [&](auto form) __attribute__((always_inline)) {
+    using Form = decltype(form);
+    if (op.epilogue == Epilogue::gelu) {
+      each([&](int64_t at, auto n, Vf value) TW_STEP {
+        put(aux + at, n, value);
+        put(out + at, n, Form::value(get(static_cast<const T*>(aux) + at, n)));  // of what backward will see
+      });
+    } else {
+      each([&](int64_t at, auto n, Vf value) TW_STEP {
+        put(out + at, n, value * Form::slope(get(static_cast<const T*>(aux) + at, n)));
+      });
+    }
+  };
+  if (op.epilogue == Epilogue::none) each([&](int64_t at, auto n, Vf value) TW_STEP { put(out + at, n, value); });
+  else if (op.tanh_form) gelu(TanhForm{});
+  else gelu(ErfForm{});
+}
+
+// How a slice is shared out: rows of A an item takes, and into how many ranges its panels are split.
+struct Shares {
+  int64_t rows, splits;
+};
+// Eight items a thread and 16 at least, so that threads end together. Shorter blocks first, then fewer panels.
+Shares shares_of(int64_t M, int64_t panels, int threads) {
+  const int64_t wanted = std::max<int64_t>(16, 8 * threads);
+  Shares shares{kRows, 1};
+  const auto blocks = [&] { return ceil_div(M, shares.rows); };
+  while (blocks() * shares.splits < wanted) {
+    if (shares.rows > kRows / 2 && blocks() * shares.splits * 2 > wanted) shares.rows /= 2;
+    else if (panels / (shares.splits * 2) >= 4) shares.splits *= 2;
+    else if (shares.rows / 2 >= kTileRows && shares.rows / 2 % kTileRows == 0) shares.rows /= 2;
+    else break;
+  }
+  shares.rows = ceil_div(ceil_div(M, blocks()), kTileRows) * kTileRows;
+  return shares;
+}
+
+template <class E, class T>
+void gemm(const MatMul& op, const Stream& stream) {
+  static_assert(sizeof(E) == sizeof(float));
+  ThreadTeam& team = stream.team();
+  const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
+  const bool narrow = op.out.dtype == DType::bf16;
+  const int64_t units = ceil_div(K, kUnit<E>), parts = std::max<int64_t>(1, ceil_div(units, kMaxDepth));
+  const int64_t depth = std::max<int64_t>(1, ceil_div(units, parts));
+  // Columns packed at once.
+  const int64_t width = std::min(std::max(kPanel * 4, kPackedUnits / depth / kPanel * kPanel), ceil_div(N, kPanel) * kPanel);
+  // The sums of K in several parts are kept in the output where it is fp32, else behind the packed B.
+  const int64_t kept = narrow && parts > 1 ? M * width : 0;
+  E* packed = static_cast<E*>(team.workspace(size_t(width * depth + kept) * sizeof(float)));
+  float* sums_kept = reinterpret_cast<float*>(packed + width * depth);
+  const Shares shares = shares_of(M, width / kPanel, team.size());
+  const int64_t row_blocks = ceil_div(M, shares.rows);
+  for (int64_t n0 = 0; n0 < N; n0 += width) {
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t k0 = part * depth * kUnit<E>;
+      const Slice slice{n0, std::min(width, N - n0), k0, std::min(depth * kUnit<E>, K - k0), part == 0, part == parts - 1};
+      const int64_t slice_units = ceil_div(slice.k, kUnit<E>);
+      pack_b<E, T>(op, slice, packed, stream);
+      const int64_t span = ceil_div(slice.panels(), shares.splits);
+      team.run(row_blocks * shares.splits, [&](int64_t item, int thread) {
+        const int64_t m0 = item % row_blocks * shares.rows, m = std::min(shares.rows, M - m0);
+        const int64_t begin = item / row_blocks * span, end = std::min(begin + span, slice.panels());
+        if (begin >= end) return;
+        float* sums = static_cast<float*>(team.scratch(thread, size_t(kRows * kPanel + shares.rows * depth + kOverhang) * sizeof(float)));
+        E* strips = reinterpret_cast<E*>(sums + kRows * kPanel);
+        pack_a<E, T>(op, slice, strips, m0, m);
+        for (int64_t j = begin; j < end; ++j) {
+          const Block block{m0, m, n0 + j * kPanel, std::min(kPanel, slice.n - j * kPanel), sums};
+          float* before = narrow ? sums_kept + m0 * width + j * kPanel : op.out.as<float>() + m0 * N + block.n0;
+          const int64_t stride = narrow ? width : N;
+          const bool add = !slice.first || op.accumulate;
+          if (add) {  // it may be far away
+            for (int64_t i = 0; i < m; ++i) __builtin_prefetch(before + i * stride, 1), __builtin_prefetch(before + i * stride + kPanel / 2, 1);
+          }
+          multiply(m, slice_units, strips, packed + j * slice_units * kPanel, sums);
+          if (!slice.last) keep(block, before, stride, add);
+          else if (narrow) finish<bf16>(op, block, add ? before : nullptr, stride);
+          else finish<float>(op, block, add ? before : nullptr, stride);
         }
       });
     }
   }
 }
 
-template <class E, class T>
-void run(const MatMul& op, const Stream& stream) {
-  const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
-  Product<T> p{op.a.as<T>(),
-               op.b.as<T>(),
-               M,
-               N,
-               K,
-               op.transpose_a ? M : K,
-               op.transpose_b ? K : N,
-               op.transpose_a,
-               op.transpose_b,
-               op.accumulate,
-               nullptr,
-               nullptr,
-               nullptr,
-               nullptr};
-  if (op.out.dtype == DType::fp32)
-    p.out = op.out.as<float>();
-  else
-    p.narrow_out = op.out.as<bf16>();
-  if (op.bias && op.bias.dtype == DType::fp32)
-    p.bias = op.bias.as<float>();
-  else if (op.bias)
-    p.narrow_bias = op.bias.as<bf16>();
-  gemm<E>(p, stream);
-}
-
 }  // namespace
 
 #if !defined(TW_SIMD_BF16)
 void matmul_gemm(const MatMul& op, const Stream& stream) {
-  op.a.dtype == DType::bf16 ? run<float, bf16>(op, stream) : run<float, float>(op, stream);
+  op.a.dtype == DType::bf16 ? gemm<float, bf16>(op, stream) : gemm<float, float>(op, stream);
 }
 #endif
-void matmul_bf16_pairs(const MatMul& op, const Stream& stream) { run<Bf16Pair, bf16>(op, stream); }
+void matmul_bf16_pairs(const MatMul& op, const Stream& stream) { gemm<Bf16Pair, bf16>(op, stream); }
 
 TW_SIMD_END
 TW_SIMD_EXPORT(matmul_gemm, MatMul)

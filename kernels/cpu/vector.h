@@ -1,6 +1,10 @@
 // Short vectors of floats of the width of the level being compiled (4, 8 or 16 lanes).
 // Arithmetic and comparisons are GCC's vector extensions: a * b + c, a > b ? a : b.
 #pragma once
+#if defined(TW_SIMD_BF16)
+#include <immintrin.h>
+#endif
+
 #include <cstdint>
 #include <cstring>
 
@@ -37,8 +41,12 @@ TW_INLINE Vf load(const bf16* p) {
   return (Vf)(__builtin_convertvector(h, Vu) << 16);
 #endif
 }
-// Rounds to nearest even; NaN stays NaN (as bf16(float)).
+// Rounds to nearest even; NaN stays NaN (as bf16(float)). The instruction of AVX512_BF16 takes subnormal numbers as 0.
 TW_INLINE void store(bf16* p, Vf v) {
+#if defined(TW_SIMD_BF16)
+  const auto h = _mm512_cvtneps_pbh((__m512)v);
+  std::memcpy(static_cast<void*>(p), &h, sizeof h);
+#else
   const Vu u = (Vu)v;
   const Vu rounded = u + (((u >> 16) & 1u) + 0x7fffu);
   const Vu bits = v == v ? rounded : (u | 0x400000u);
@@ -51,6 +59,7 @@ TW_INLINE void store(bf16* p, Vf v) {
 #else
   const Vh h = __builtin_convertvector(bits >> 16, Vh);
   std::memcpy(static_cast<void*>(p), &h, sizeof h);
+#endif
 #endif
 }
 

@@ -134,7 +134,6 @@ TEST_P(MatMulShapes, Bf16IntoFp32EqualsTheSums) {
 // The ways that this CPU or these shapes would not take by themselves.
 TEST_P(MatMulShapes, EveryWayEqualsTheSums) {
   if (kOnGpu) GTEST_SKIP() << "ways of the CPU";
-  if (std::get<0>(GetParam()).K == 0) GTEST_SKIP() << "these want K > 0";
   check(std::get<0>(GetParam()), {DType::fp32, DType::fp32}, cpu::matmul_gemm);
   check(std::get<0>(GetParam()), {DType::bf16, DType::bf16}, cpu::matmul_bf16_pairs);
   check(std::get<0>(GetParam()), {DType::bf16, DType::fp32}, cpu::matmul_bf16_pairs);
