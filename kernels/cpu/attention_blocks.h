@@ -1,20 +1,60 @@
-// What the attention kernels share: blocks of rows of one head as dense fp32.
+// What the attention kernels share: the rows of one head as blocks for products, elements E = float or Bf16Pair.
+// A block of scores has a row for each key and a column for each query, so that what belongs to a query lies in a lane.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 
+#include "kernels/cpu/matmul_blocks.h"
 #include "kernels/cpu/micro_gemm.h"
-#include "src/core/tensor.h"
+#include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
 
 inline constexpr int64_t kQueryBlock = 64, kKeyBlock = 64;
+inline constexpr float kLog2E = 1.44269504088896341f;
 
 TW_INLINE int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
-// dst (n, ld) = scale * src (n rows of D, `stride` apart), zeros in columns D..ld.
+// Two vectors of bf16 as pairs: `first` in the low halves.
+TW_INLINE Vu pairs_of(Vf first, Vf second) {
+#if defined(TW_SIMD_BF16)
+  const auto both = _mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
+  Vu halves;
+  std::memcpy(&halves, &both, sizeof halves);
+  typedef uint16_t Halves __attribute__((vector_size(64)));
+  Halves order;
+#pragma GCC unroll 32
+  for (int i = 0; i < 32; ++i) order[i] = uint16_t(i / 2 + i % 2 * 16);
+  return (Vu)__builtin_shuffle((Halves)halves, order);
+#else
+  bf16 a[kLanes], b[kLanes];
+  store(a, first), store(b, second);
+  return (Vu)load(a) >> 16 | (Vu)load(b);
+#endif
+}
+
+// dst (rows of n / kUnit elements, ld): n rows of src (D values, `stride` apart), one below the other, as K of a
+// product. Zeros in columns D..ld and, where n is odd, in the last pair.
+template <class E, class T>
+void stack_rows(E* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D) {
+  for (int64_t i = 0; i < n; i += kUnit<E>, dst += ld) {
+    const T *first = src + i * stride, *second = first + stride;
+    for (int64_t d = 0; d < ld; d += kLanes) {
+      const int64_t some = std::clamp<int64_t>(D - d, 0, kLanes);
+      const auto values = [&](const T* from) TW_STEP { return some == kLanes ? load(from + d) : load_some(from + d, some); };
+      if constexpr (kUnit<E> == 1) {
+        store(dst + d, values(first));
+      } else {
+        const Vu high = i + 1 < n ? (Vu)values(second) : Vu{}, both = (Vu)values(first) >> 16 | high;
+        std::memcpy(static_cast<void*>(dst + d), &both, sizeof both);
+      }
+    }
+  }
+}
+
+// dst (n, ld) = src (n rows of D, `stride` apart), zeros in columns D..ld.
 template <class T>
-void load_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D,
-               float scale = 1) {
+void load_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D, float scale = 1) {
   for (int64_t i = 0; i < n; ++i) {
     int64_t d = 0;
     for (; d + kLanes <= D; d += kLanes)
@@ -24,31 +64,14 @@ void load_rows(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, 
   }
 }
 
-// dst (D, ld) = src^T, zeros in columns n..ld.
-template <class T>
-void load_transposed(float* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D) {
-  for (int64_t j0 = 0; j0 < ld; j0 += kLanes) {
-    for (int64_t d = 0; d < D; ++d) {
-      float* row = dst + d * ld + j0;
-      if (j0 + kLanes <= n) {
-        for (int j = 0; j < kLanes; ++j) row[j] = float(src[(j0 + j) * stride + d]);
-      } else {
-        for (int j = 0; j < kLanes; ++j)
-          row[j] = j0 + j < n ? float(src[(j0 + j) * stride + d]) : 0.0f;
-      }
-    }
-  }
-}
-
 // dst (n rows of D, `stride` apart) = scale * src (n, ld), rounded to T.
 template <class T>
 void store_rows(T* dst, int64_t stride, const float* src, int64_t ld, int64_t n, int64_t D,
                 float scale = 1) {
   for (int64_t i = 0; i < n; ++i) {
-    int64_t d = 0;
-    for (; d + kLanes <= D; d += kLanes)
-      store(dst + i * stride + d, load(src + i * ld + d) * scale);
-    for (; d < D; ++d) dst[i * stride + d] = T(src[i * ld + d] * scale);
+    for_vectors(D, [&](int64_t d, auto part) TW_STEP {
+      put(dst + i * stride + d, part, get(src + i * ld + d, part) * scale);
+    });
   }
 }
 

@@ -5,6 +5,37 @@
 TW_SIMD_BEGIN
 namespace {
 
+// Turns one row of scores into exp(s - max), zero beyond `visible`, and updates the running maximum
+// and sum; returns the factor for what was summed before.
+TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& largest,
+                            float& total) {
+  const int64_t whole = visible / kLanes * kLanes;
+  // A choice and not an addition: hidden lanes may hold NaN.
+  const auto seen = lane_numbers() < fill(float(visible - whole));
+  Vf top = fill(largest);
+  for (int64_t j = 0; j < whole; j += kLanes) top = larger(load(s + j), top);
+  if (whole < visible) top = larger(seen ? load(s + whole) : fill(-HUGE_VALF), top);
+  const float next = max(top);
+  Vf added = {};
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    const Vf p = exp_of_score(load(s + j) - next);
+    store(s + j, p);
+    added += p;
+  }
+  int64_t j = whole;
+  if (whole < visible) {
+    const Vf p = seen ? exp_of_score(load(s + j) - next) : Vf{};
+    store(s + j, p);
+    added += p;
+    j += kLanes;
+  }
+  for (; j < width; j += kLanes) store(s + j, Vf{});
+  const float factor = exp_of_score(fill(largest - next))[0];
+  total = total * factor + sum(added);
+  largest = next;
+  return factor;
+}
+
 // Few query rows against a long cache are bound by memory: keys and values are read once, in chunks
 // that stay in the first-level cache while every row of the group uses them.
 constexpr int64_t kFewRows = 8;       // rows of one kv head up to which this way is taken
@@ -137,10 +168,10 @@ void decode_many(const AttentionDecode& op, const Stream& stream) {
   stream.team().run(B * KV * parts, [&](int64_t item, int thread) {
     const int64_t part = parts - 1 - item / (B * KV), bkv = item % (B * KV), b = bkv / KV,
                   kv = bkv % KV;
-    const int64_t kv_floats = KeyValueBlocks::floats(length, D);
+    const int64_t kv_floats = KeyValueBlocks<float>::elements(length, D);
     float* memory = static_cast<float*>(
-        stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
-    KeyValueBlocks key_values(memory, length, D);
+        stream.team().scratch(thread, size_t(kv_floats + attend_elements(D)) * sizeof(float)));
+    KeyValueBlocks<float> key_values(memory, length, D);
     int64_t last = part;
     while (last + parts < blocks) last += parts;
     key_values.fill_from(k_cache + bkv * T_max * D, v_cache + bkv * T_max * D, D,

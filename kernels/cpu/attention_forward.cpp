@@ -7,7 +7,7 @@
 TW_SIMD_BEGIN
 namespace {
 
-template <class T>
+template <class E, class T>
 void forward(const AttentionForward& op, const Stream& stream) {
   const int64_t B = op.qkv.dim(0), length = op.qkv.dim(1), D = op.qkv.dim(3), H = op.heads,
                 KV = op.kv_heads;
@@ -23,10 +23,9 @@ void forward(const AttentionForward& op, const Stream& stream) {
   stream.team().run(B * KV * parts, [&](int64_t item, int thread) {
     // Long items first.
     const int64_t part = parts - 1 - item / (B * KV), b = item % (B * KV) / KV, kv = item % KV;
-    const int64_t kv_floats = KeyValueBlocks::floats(length, D);
-    float* memory = static_cast<float*>(
-        stream.team().scratch(thread, size_t(kv_floats + attend_floats(D)) * sizeof(float)));
-    KeyValueBlocks key_values(memory, length, D);
+    const int64_t kv_elements = KeyValueBlocks<E>::elements(length, D);
+    E* memory = static_cast<E*>(stream.team().scratch(thread, size_t(kv_elements + attend_elements(D)) * sizeof(E)));
+    KeyValueBlocks<E> key_values(memory, length, D);
     int64_t counted = 0;  // blocks of the documents before
     for_documents(op.starts ? op.starts.as<int32_t>() + b * length : nullptr, length, [&](int64_t begin, int64_t end) {
       const int64_t tokens = end - begin, count = (tokens + kQueryBlock - 1) / kQueryBlock;
@@ -42,7 +41,7 @@ void forward(const AttentionForward& op, const Stream& stream) {
           const int64_t t = block * kQueryBlock, m = std::min(kQueryBlock, tokens - t);
           attend_block(row + t * stride + h * D, stride, m, t, key_values, op.scale,
                        out + ((b * length + begin + t) * H + h) * D, H * D,
-                       lse + (b * H + h) * length + begin + t, memory + kv_floats);
+                       lse + (b * H + h) * length + begin + t, memory + kv_elements);
         }
       }
     });
@@ -51,9 +50,13 @@ void forward(const AttentionForward& op, const Stream& stream) {
 
 }  // namespace
 
+#if defined(TW_SIMD_BF16)
+void attention_forward(const AttentionForward& op, const Stream& stream) { forward<Bf16Pair, bf16>(op, stream); }
+#else
 void attention_forward(const AttentionForward& op, const Stream& stream) {
-  op.qkv.dtype == DType::bf16 ? forward<bf16>(op, stream) : forward<float>(op, stream);
+  op.qkv.dtype == DType::bf16 ? forward<float, bf16>(op, stream) : forward<float, float>(op, stream);
 }
+#endif
 
 TW_SIMD_END
-TW_SIMD_EXPORT(attention_forward, AttentionForward)
+TW_SIMD_EXPORT_PAIRS(attention_forward, AttentionForward, qkv)

@@ -8,115 +8,121 @@
 
 TW_SIMD_BEGIN
 
-// Keys and values of one head as fp32: per block of kKeyBlock keys, K^T (D, kKeyBlock) and V
-// (kKeyBlock, Dp).
+// Keys and values of one head: per block of kKeyBlock keys, K^T (D, kKeyBlock) and V (kKeyBlock, Dp), in elements E
+// along D and along the keys.
+template <class E>
 struct KeyValueBlocks {
-  float* keys;
-  float* values;
-  int64_t D, Dp;
-  static int64_t floats(int64_t length, int64_t D) {
-    return round_up(length, kKeyBlock) * (D + round_up(D, kLanes));
+  E *keys, *values;
+  int64_t D, Dp, key_block, value_block;  // elements of a block
+  static int64_t key_elements(int64_t D) { return ceil_div(D, kUnit<E>) * kKeyBlock; }
+  static int64_t value_elements(int64_t D) { return ceil_div(kKeyBlock, kUnit<E>) * round_up(D, kLanes); }
+  static int64_t elements(int64_t length, int64_t D) {
+    return ceil_div(length, kKeyBlock) * (key_elements(D) + value_elements(D));
   }
-  KeyValueBlocks(float* memory, int64_t length, int64_t D)
+  KeyValueBlocks(E* memory, int64_t length, int64_t D)
       : keys(memory),
-        values(memory + round_up(length, kKeyBlock) * D),
+        values(memory + ceil_div(length, kKeyBlock) * key_elements(D)),
         D(D),
-        Dp(round_up(D, kLanes)) {}
+        Dp(round_up(D, kLanes)),
+        key_block(key_elements(D)),
+        value_block(value_elements(D)) {}
   template <class T>
   void fill_from(const T* k, const T* v, int64_t stride, int64_t length) {
-    for (int64_t u = 0; u < length; u += kKeyBlock) {
+    for (int64_t u = 0, block = 0; u < length; u += kKeyBlock, ++block) {
       const int64_t n = std::min(kKeyBlock, length - u);
-      load_transposed(keys + u * D, kKeyBlock, k + u * stride, stride, n, D);
-      load_rows(values + u * Dp, Dp, v + u * stride, stride, n, D);
+      pack_rows<kKeyBlock>(keys + block * key_block, k + u * stride, stride, n, D);
+      stack_rows(values + block * value_block, Dp, v + u * stride, stride, n, D);
     }
   }
 };
 
-// Scratch of attend_block in floats.
-TW_INLINE int64_t attend_floats(int64_t D) {
-  return kQueryBlock * (kKeyBlock + 2 * round_up(D, kLanes) + 2);
+// Scratch of attend_block in elements of 4 bytes.
+TW_INLINE int64_t attend_elements(int64_t D) {
+  return kQueryBlock * (2 * kKeyBlock + D + round_up(D, kLanes) + 3);
 }
 
-// Turns one row of scores into exp(s - max), zero beyond `visible`, and updates the running maximum
-// and sum; returns the factor for what was summed before.
-TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& largest,
-                            float& total) {
-  const int64_t whole = visible / kLanes * kLanes;
-  // A choice and not an addition: hidden lanes may hold NaN.
-  const auto seen = lane_numbers() < fill(float(visible - whole));
-  Vf top = fill(largest);
-  for (int64_t j = 0; j < whole; j += kLanes) top = larger(load(s + j), top);
-  if (whole < visible) top = larger(seen ? load(s + whole) : fill(-HUGE_VALF), top);
-  const float next = max(top);
+// The columns of one vector of a block of scores: from scores s to probabilities p = 2^(scale s - largest), zero where
+// masked. `largest` rises only where the scores are more than 2^8 above it, so that what was summed before need
+// seldom be scaled; returns whether it did, with the factors.
+template <bool kDiagonal, class E>
+TW_INLINE bool softmax_columns(const float* s, E* p, int64_t keys, int64_t column, int64_t shift, float scale,
+                               float* largest, float* total, float* factor) {
+  const int64_t seen = kDiagonal ? std::clamp<int64_t>(column + kLanes - shift, 0, keys) : keys;
+  const Vf lanes = lane_numbers() + float(column);
+  const auto score = [&](int64_t j, float hidden) TW_STEP {
+    const Vf x = load(s + j * kQueryBlock);
+    if (!kDiagonal) return x;
+    return lanes >= fill(float(j + shift)) ? x : fill(hidden);  // a choice: hidden scores may be NaN
+  };
+  Vf top = fill(-HUGE_VALF);
+  for (int64_t j = 0; j < seen; ++j) top = larger(score(j, -HUGE_VALF), top);
+  top = top * scale;
+  const Vf before = load(largest), next = top > before + 8.0f ? top : before;
   Vf added = {};
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    const Vf p = exp_of_score(load(s + j) - next);
-    store(s + j, p);
-    added += p;
+  const auto probability = [&](int64_t j) TW_STEP {
+    const Vf x = exp2_of_score(load(s + j * kQueryBlock) * scale - next);
+    const Vf y = kDiagonal ? (lanes >= fill(float(j + shift)) ? x : Vf{}) : x;
+    added += y;
+    return y;
+  };
+  if constexpr (kUnit<E> == 1) {
+    for (int64_t j = 0; j < seen; ++j) store(p + j * kQueryBlock, probability(j));
+  } else {
+    for (int64_t j = 0; j < seen; j += 2) {
+      const Vf first = probability(j), second = j + 1 < seen ? probability(j + 1) : Vf{};
+      const Vu both = pairs_of(first, second);
+      std::memcpy(static_cast<void*>(p + j / 2 * kQueryBlock), &both, sizeof both);
+    }
   }
-  int64_t j = whole;
-  if (whole < visible) {
-    const Vf p = seen ? exp_of_score(load(s + j) - next) : Vf{};
-    store(s + j, p);
-    added += p;
-    j += kLanes;
-  }
-  for (; j < width; j += kLanes) store(s + j, Vf{});
-  const float factor = exp_of_score(fill(largest - next))[0];
-  total = total * factor + sum(added);
-  largest = next;
-  return factor;
+  // The product looks at most kTileRows further.
+  for (int64_t j = ceil_div(seen, kUnit<E>); kDiagonal && j < ceil_div(std::min(keys, seen + kTileRows), kUnit<E>); ++j)
+    std::memset(static_cast<void*>(p + j * kQueryBlock), 0, sizeof(Vf));
+  bool risen = false;
+  for (int l = 0; l < kLanes; ++l) risen |= !(next[l] == before[l]);
+  const Vf change = exp2_of_score(before - next);
+  store(total, load(total) * change + added);
+  store(largest, next);
+  store(factor, change);
+  return risen;
 }
 
-// Rows [0, m) of q (`stride` apart); row i stands at `position` + i and sees keys up to there.
+// Rows [0, m) of q (`stride` apart); row i stands at `position` + i and sees keys up to there. scale > 0.
 // Writes out rows (`out_stride` apart) and, where wanted, lse[i].
-template <class T>
-void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const KeyValueBlocks& kv,
-                  float scale, T* out, int64_t out_stride, float* lse, float* scratch) {
-  const int64_t D = kv.D, Dp = kv.Dp;
-  float* query = scratch;
-  float* result = query + kQueryBlock * Dp;
-  float* scores = result + kQueryBlock * Dp;
-  float* largest = scores + kQueryBlock * kKeyBlock;
-  float* total = largest + kQueryBlock;
-  load_rows(query, Dp, q, stride, m, D, scale);
-  std::fill_n(result, m * Dp, 0.0f);
-  std::fill_n(largest, m, -HUGE_VALF);
-  std::fill_n(total, m, 0.0f);
+template <class E, class T>
+void attend_block(const T* q, int64_t stride, int64_t m, int64_t position, const KeyValueBlocks<E>& kv,
+                  float scale, T* out, int64_t out_stride, float* lse, void* scratch) {
+  const int64_t D = kv.D, Dp = kv.Dp, width = round_up(m, kLanes), units = ceil_div(D, kUnit<E>);
+  float* scores = static_cast<float*>(scratch);  // (kKeyBlock, kQueryBlock)
+  E* p = static_cast<E*>(scratch) + kKeyBlock * kQueryBlock;
+  float* result = scores + 2 * kKeyBlock * kQueryBlock;  // (kQueryBlock, Dp)
+  float *largest = result + kQueryBlock * Dp, *total = largest + kQueryBlock, *factor = total + kQueryBlock;
+  E* query = reinterpret_cast<E*>(factor + kQueryBlock);  // (units of D, kQueryBlock)
+  pack_rows<kQueryBlock>(query, q, stride, m, D);
+  std::fill_n(largest, width, -HUGE_VALF);
+  std::fill_n(total, width, 0.0f);
   const int64_t length = position + m;  // keys the last row sees
-  for (int64_t u = 0; u < length; u += kKeyBlock) {
-    const int64_t keys = std::min(kKeyBlock, length - u), width = round_up(keys, kLanes),
-                  shift = position - u;
-    const bool diagonal = shift + 1 < keys;
-    const float *kt = kv.keys + u * D, *v = kv.values + u * Dp;
-    if (diagonal) {
-      gemm_block<false, false, Causal::columns>(m, width, D, query, Dp, kt, kKeyBlock, scores,
-                                                kKeyBlock, shift);
-    } else {
-      gemm_block<false, false, Causal::none>(m, width, D, query, Dp, kt, kKeyBlock, scores,
-                                             kKeyBlock, 0);
-    }
-    for (int64_t i = 0; i < m; ++i) {
-      const int64_t visible = std::clamp<int64_t>(i + shift + 1, 0, keys);
-      if (visible == 0) {
-        std::fill_n(scores + i * kKeyBlock, width, 0.0f);
-        continue;
+  for (int64_t u = 0, block = 0; u < length; u += kKeyBlock, ++block) {
+    const int64_t keys = std::min(kKeyBlock, length - u), shift = u - position, key_units = ceil_div(keys, kUnit<E>);
+    const E *k = kv.keys + block * kv.key_block, *v = kv.values + block * kv.value_block;
+    const bool diagonal = keys - 1 + shift > 0;
+    diagonal ? gemm_block<false, true, Causal::scores>(keys, width, units, k, kKeyBlock, query, kQueryBlock, scores, kQueryBlock, shift)
+             : gemm_block<false, true, Causal::none>(keys, width, units, k, kKeyBlock, query, kQueryBlock, scores, kQueryBlock, 0);
+    for (int64_t i = 0; i < width; i += kLanes) {
+      const bool risen = diagonal ? softmax_columns<true>(scores + i, p + i, keys, i, shift, scale * kLog2E, largest + i, total + i, factor + i)
+                                  : softmax_columns<false>(scores + i, p + i, keys, i, shift, scale * kLog2E, largest + i, total + i, factor + i);
+      if (!risen || u == 0) continue;
+      for (int64_t row = i; row < std::min(i + kLanes, m); ++row) {
+        for (int64_t d = 0; d < Dp; d += kLanes) store(result + row * Dp + d, load(result + row * Dp + d) * factor[row]);
       }
-      const float factor =
-          softmax_row(scores + i * kKeyBlock, visible, width, largest[i], total[i]);
-      for (int64_t d = 0; d < Dp; d += kLanes)
-        store(result + i * Dp + d, load(result + i * Dp + d) * factor);
     }
-    if (diagonal) {
-      gemm_block<true, false, Causal::k_end>(m, Dp, keys, scores, kKeyBlock, v, Dp, result, Dp,
-                                             shift);
-    } else {
-      gemm_block<true, false, Causal::none>(m, Dp, keys, scores, kKeyBlock, v, Dp, result, Dp, 0);
-    }
+    if (u == 0 && diagonal) gemm_block<false, true, Causal::k_end>(m, Dp, key_units, p, kQueryBlock, v, Dp, result, Dp, shift);
+    else if (u == 0) gemm_block<false, true, Causal::none>(m, Dp, key_units, p, kQueryBlock, v, Dp, result, Dp, 0);
+    else if (diagonal) gemm_block<true, true, Causal::k_end>(m, Dp, key_units, p, kQueryBlock, v, Dp, result, Dp, shift);
+    else gemm_block<true, true, Causal::none>(m, Dp, key_units, p, kQueryBlock, v, Dp, result, Dp, 0);
   }
   for (int64_t i = 0; i < m; ++i) {
     store_rows(out + i * out_stride, 0, result + i * Dp, Dp, 1, D, 1 / total[i]);
-    if (lse) lse[i] = largest[i] + std::log(total[i]);
+    if (lse) lse[i] = largest[i] / kLog2E + std::log(total[i]);
   }
 }
 

@@ -4,7 +4,6 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/cpu/micro_gemm.h"
 
@@ -18,10 +17,6 @@ inline constexpr int64_t kOverhang = kLanes;                    // elements a st
 static_assert(kRows % kTileRows == 0);
 
 TW_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// The values of K in one packed element, a unit: 1 as fp32, 2 as a pair of bf16.
-template <class E>
-inline constexpr int64_t kUnit = std::is_same_v<E, float> ? 1 : 2;
 
 TW_INLINE uint32_t bits_of(float first) { return std::bit_cast<uint32_t>(first); }
 TW_INLINE uint32_t bits_of(bf16 first, bf16 second) { return uint32_t(first.bits) | uint32_t(second.bits) << 16; }
@@ -97,26 +92,38 @@ TW_INLINE void pack_rows(E* slab, const T* src, int64_t stride, int64_t rows, in
   }
 }
 
-// The same from src (k rows of `columns` values, `stride` apart), whose columns stay columns.
+// Values j .. j + kLanes of two rows as elements; what stands beyond `readable` is zero.
+template <class E, class T>
+TW_INLINE Vu elements(const T* first, const T* second, int64_t j, int64_t readable) {
+  const auto values = [=](const T* row) __attribute__((always_inline)) {
+    return (Vu)(j + kLanes <= readable ? load(row + j) : load_some(row + j, readable - j));
+  };
+  if constexpr (kUnit<E> == 1) return values(first);
+  else return values(first) >> 16 | (second ? values(second) : Vu{});
+}
+
+// The same from src (k rows of `columns` values, `stride` apart), whose columns stay columns: W of them a slab, the
+// slabs one behind the other. Rows are read whole, since many of them may lie in one set of a cache. `readable`
+// values of each row may be read.
 template <int W, class E, class T>
-TW_INLINE void pack_columns(E* slab, const T* src, int64_t stride, int64_t columns, int64_t k) {
-  for (int64_t p = 0; p < ceil_div(k, kUnit<E>); ++p, src += kUnit<E> * stride, slab += W) {
-    const bool whole = kUnit<E> * (p + 1) <= k;
-    const T* next = src + (whole ? stride : 0);
-    const uint32_t mask = whole ? 0xffffffffu : 0xffffu;
-    const auto unit = [&](int64_t j) __attribute__((always_inline)) {
-      if constexpr (kUnit<E> == 1) return bits_of(float(src[j]));
-      else return bits_of(src[j], next[j]) & mask;
-    };
-    uint32_t bits[W] = {};
-    if (columns >= W) {
-      // Without a condition this becomes a few instructions.
-#pragma GCC unroll 32
-      for (int j = 0; j < W; ++j) bits[j] = unit(j);
-    } else {
-      for (int64_t j = 0; j < columns; ++j) bits[j] = unit(j);
+TW_INLINE void pack_columns(E* slabs, const T* src, int64_t stride, int64_t columns, int64_t readable, int64_t k) {
+  const int64_t count = ceil_div(k, kUnit<E>), slab = count * W;
+  for (int64_t p = 0; p < count; ++p, src += kUnit<E> * stride, slabs += W) {
+    const T* second = kUnit<E> * (p + 1) <= k ? src + stride : nullptr;
+    E* to = slabs;
+    int64_t j = 0;
+    for (; j + W <= columns; j += W, to += slab) {
+#pragma GCC unroll 4
+      for (int g = 0; g < W; g += kLanes) {
+        const Vu v = elements<E>(src, second, j + g, readable);
+        std::memcpy(static_cast<void*>(to + g), &v, size_t(W - g < kLanes ? W - g : kLanes) * sizeof(E));
+      }
     }
-    std::memcpy(static_cast<void*>(slab), bits, sizeof bits);
+    if (j >= columns) continue;
+    for (int g = 0; g < W; g += kLanes) {
+      const Vu v = j + g < columns ? elements<E>(src, second, j + g, columns) : Vu{};
+      std::memcpy(static_cast<void*>(to + g), &v, size_t(W - g < kLanes ? W - g : kLanes) * sizeof(E));
+    }
   }
 }
 

@@ -20,34 +20,30 @@ struct Slice {
   int64_t panels() const { return ceil_div(n, kPanel); }
 };
 
+// Panels [begin, end) of B.
 template <class E, class T>
-void pack_b(const MatMul& op, const Slice& slice, E* packed, const Stream& stream) {
-  const int64_t stride = op.b.dim(1), units = ceil_div(slice.k, kUnit<E>);
-  // Items of about 64k elements.
-  const int64_t grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(units, 1)));
-  parallel_blocks(stream, slice.panels(), grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t j = begin; j < end; ++j) {
-      const int64_t n0 = slice.n0 + j * kPanel, n = std::min(kPanel, slice.n - j * kPanel);
-      E* panel = packed + j * units * kPanel;
-      if (op.transpose_b)
-        pack_rows<kPanel>(panel, op.b.as<T>() + n0 * stride + slice.k0, stride, n, slice.k);
-      else
-        pack_columns<kPanel>(panel, op.b.as<T>() + slice.k0 * stride + n0, stride, n, slice.k);
-    }
-  });
+[[gnu::noinline]] void pack_b(const MatMul& op, const Slice& slice, E* packed, int64_t begin, int64_t end) {
+  const int64_t stride = op.b.dim(1), units = ceil_div(slice.k, kUnit<E>), n0 = slice.n0 + begin * kPanel,
+                n = std::min(end * kPanel, slice.n) - begin * kPanel;
+  E* panels = packed + begin * units * kPanel;
+  if (!op.transpose_b) return pack_columns<kPanel>(panels, op.b.as<T>() + slice.k0 * stride + n0, stride, n, stride - n0, slice.k);
+  for (int64_t j = 0; j < n; j += kPanel, panels += units * kPanel)
+    pack_rows<kPanel>(panels, op.b.as<T>() + (n0 + j) * stride + slice.k0, stride, std::min(kPanel, n - j), slice.k);
 }
 
 // Rows [m0, m0 + m) of A in strips, one behind the other.
 template <class E, class T>
 [[gnu::noinline]] void pack_a(const MatMul& op, const Slice& slice, E* strips, int64_t m0, int64_t m) {
   const int64_t stride = op.a.dim(1), units = ceil_div(slice.k, kUnit<E>);
-  for (int64_t i = 0; i < m; i += kTileRows, strips += units * kTileRows) {
-    const int64_t rows = std::min<int64_t>(kTileRows, m - i);
-    if (op.transpose_a)
-      pack_columns<kTileRows>(strips, op.a.as<T>() + slice.k0 * stride + m0 + i, stride, rows, slice.k);
-    else
-      pack_rows<kTileRows>(strips, op.a.as<T>() + (m0 + i) * stride + slice.k0, stride, rows, slice.k);
-  }
+  if (op.transpose_a) return pack_columns<kTileRows>(strips, op.a.as<T>() + slice.k0 * stride + m0, stride, m, stride - m0, slice.k);
+  for (int64_t i = 0; i < m; i += kTileRows, strips += units * kTileRows)
+    pack_rows<kTileRows>(strips, op.a.as<T>() + (m0 + i) * stride + slice.k0, stride, std::min<int64_t>(kTileRows, m - i), slice.k);
+}
+
+template <bool kAdd, class E>
+void multiply_strip(int64_t m, int64_t k, const E* a, const E* b, float* c) {
+  for (int64_t i = 0; i < m; i += tile_rows(m - i))
+    gemm_rows<2, kAdd, true>(tile_rows(m - i), k, a + i, kTileRows, b, kPanel, c + i * kPanel, kPanel);
 }
 
 // sums (m, kPanel) = strips times panel, both of `units` of K. On its own, so that the compiler has all registers for it.
@@ -58,11 +54,9 @@ template <class E>
   for (int64_t p = 0; p < units; p += depth) {
     const int64_t k = std::min(depth, units - p);
     for (int64_t i = 0; i < m; i += kTileRows) {
-      const int64_t rows = std::min<int64_t>(kTileRows, m - i);
       const E *a = strips + i * units + p * kTileRows, *b = panel + p * kPanel;
-      float* c = sums + i * kPanel;
-      p > 0 ? gemm_columns<2, true, true, Causal::none>(rows, k, a, kTileRows, b, kPanel, c, kPanel, 0, 0)
-            : gemm_columns<2, false, true, Causal::none>(rows, k, a, kTileRows, b, kPanel, c, kPanel, 0, 0);
+      const int64_t rows = std::min<int64_t>(kTileRows, m - i);
+      p > 0 ? multiply_strip<true>(rows, k, a, b, sums + i * kPanel) : multiply_strip<false>(rows, k, a, b, sums + i * kPanel);
     }
   }
 }
@@ -124,23 +118,11 @@ template <class T>
   else gelu(ErfForm{});
 }
 
-// How a slice is shared out: rows of A an item takes, and into how many ranges its panels are split.
-struct Shares {
-  int64_t rows, splits;
-};
-// Eight items a thread and 16 at least, so that threads end together. Shorter blocks first, then fewer panels.
-Shares shares_of(int64_t M, int64_t panels, int threads) {
+// Into how many ranges the panels of a slice are split where there are few blocks of rows: eight items a thread and 16
+// at least, so that threads end together.
+int64_t splits_of(int64_t row_blocks, int64_t panels, int threads) {
   const int64_t wanted = std::max<int64_t>(16, 8 * threads);
-  Shares shares{kRows, 1};
-  const auto blocks = [&] { return ceil_div(M, shares.rows); };
-  while (blocks() * shares.splits < wanted) {
-    if (shares.rows > kRows / 2 && blocks() * shares.splits * 2 > wanted) shares.rows /= 2;
-    else if (panels / (shares.splits * 2) >= 4) shares.splits *= 2;
-    else if (shares.rows / 2 >= kTileRows && shares.rows / 2 % kTileRows == 0) shares.rows /= 2;
-    else break;
-  }
-  shares.rows = ceil_div(ceil_div(M, blocks()), kTileRows) * kTileRows;
-  return shares;
+  return std::clamp<int64_t>(ceil_div(wanted, row_blocks), 1, std::max<int64_t>(1, panels / 2));
 }
 
 template <class E, class T>
@@ -153,35 +135,46 @@ void gemm(const MatMul& op, const Stream& stream) {
   const int64_t depth = std::max<int64_t>(1, ceil_div(units, parts));
   // Columns packed at once.
   const int64_t width = std::min(std::max(kPanel * 4, kPackedUnits / depth / kPanel * kPanel), ceil_div(N, kPanel) * kPanel);
-  // The sums of K in several parts are kept in the output where it is fp32, else behind the packed B.
+  const int64_t row_blocks = ceil_div(M, kRows), rows = ceil_div(ceil_div(M, row_blocks), kTileRows) * kTileRows;
+  const int64_t splits = splits_of(row_blocks, width / kPanel, team.size());
+  // A block of A is packed by the item that needs it, or where several do, by all before.
+  const int64_t block_elements = rows * depth + kOverhang, shared_a = splits > 1 ? row_blocks * block_elements : 0;
+  // The sums of K in several parts are kept in the output where it is fp32, else behind the packed operands.
   const int64_t kept = narrow && parts > 1 ? M * width : 0;
-  E* packed = static_cast<E*>(team.workspace(size_t(width * depth + kept) * sizeof(float)));
-  float* sums_kept = reinterpret_cast<float*>(packed + width * depth);
-  const Shares shares = shares_of(M, width / kPanel, team.size());
-  const int64_t row_blocks = ceil_div(M, shares.rows);
+  E* packed_b = static_cast<E*>(team.workspace(size_t(width * depth + shared_a + kept) * sizeof(E)));
+  E* packed_a = packed_b + width * depth;
+  float* sums_kept = reinterpret_cast<float*>(packed_a + shared_a);
   for (int64_t n0 = 0; n0 < N; n0 += width) {
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t k0 = part * depth * kUnit<E>;
       const Slice slice{n0, std::min(width, N - n0), k0, std::min(depth * kUnit<E>, K - k0), part == 0, part == parts - 1};
-      const int64_t slice_units = ceil_div(slice.k, kUnit<E>);
-      pack_b<E, T>(op, slice, packed, stream);
-      const int64_t span = ceil_div(slice.panels(), shares.splits);
-      team.run(row_blocks * shares.splits, [&](int64_t item, int thread) {
-        const int64_t m0 = item % row_blocks * shares.rows, m = std::min(shares.rows, M - m0);
-        const int64_t begin = item / row_blocks * span, end = std::min(begin + span, slice.panels());
+      const int64_t slice_units = ceil_div(slice.k, kUnit<E>), panels = slice.panels();
+      // Items of about 64k elements.
+      const int64_t grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(slice_units, 1)));
+      const int64_t items_of_b = ceil_div(panels, grain), items_of_a = shared_a ? row_blocks : 0;
+      team.run(items_of_a + items_of_b, [&](int64_t item, int) {
+        if (item < items_of_a) return pack_a<E, T>(op, slice, packed_a + item * block_elements, item * rows, std::min(rows, M - item * rows));
+        const int64_t begin = (item - items_of_a) * grain;
+        pack_b<E, T>(op, slice, packed_b, begin, std::min(begin + grain, panels));
+      });
+      const int64_t span = ceil_div(panels, splits);
+      team.run(row_blocks * splits, [&](int64_t item, int thread) {
+        const int64_t row_block = item % row_blocks, m0 = row_block * rows, m = std::min(rows, M - m0);
+        const int64_t begin = item / row_blocks * span, end = std::min(begin + span, panels);
         if (begin >= end) return;
-        float* sums = static_cast<float*>(team.scratch(thread, size_t(kRows * kPanel + shares.rows * depth + kOverhang) * sizeof(float)));
-        E* strips = reinterpret_cast<E*>(sums + kRows * kPanel);
-        pack_a<E, T>(op, slice, strips, m0, m);
+        float* sums = static_cast<float*>(team.scratch(thread, size_t(rows * kPanel + (shared_a ? 0 : block_elements)) * sizeof(float)));
+        E* strips = shared_a ? packed_a + row_block * block_elements : reinterpret_cast<E*>(sums + rows * kPanel);
+        if (!shared_a) pack_a<E, T>(op, slice, strips, m0, m);
         for (int64_t j = begin; j < end; ++j) {
           const Block block{m0, m, n0 + j * kPanel, std::min(kPanel, slice.n - j * kPanel), sums};
           float* before = narrow ? sums_kept + m0 * width + j * kPanel : op.out.as<float>() + m0 * N + block.n0;
           const int64_t stride = narrow ? width : N;
           const bool add = !slice.first || op.accumulate;
           if (add) {  // it may be far away
-            for (int64_t i = 0; i < m; ++i) __builtin_prefetch(before + i * stride, 1), __builtin_prefetch(before + i * stride + kPanel / 2, 1);
+            for (int64_t i = 0; i < m; ++i)
+              __builtin_prefetch(before + i * stride, 1), __builtin_prefetch(before + i * stride + kPanel / 2, 1);
           }
-          multiply(m, slice_units, strips, packed + j * slice_units * kPanel, sums);
+          multiply(m, slice_units, strips, packed_b + j * slice_units * kPanel, sums);
           if (!slice.last) keep(block, before, stride, add);
           else if (narrow) finish<bf16>(op, block, add ? before : nullptr, stride);
           else finish<float>(op, block, add ? before : nullptr, stride);

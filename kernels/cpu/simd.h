@@ -14,7 +14,8 @@
 // The target is set by a pragma between BEGIN and END and not by -march, because an inline function
 // of a shared header, compiled with -march, could be kept by the linker as the only copy and then
 // fail on an older CPU. For the same reason do not test __AVX2__ and the like; test TW_SIMD_LEVEL
-// (1, 3 or 4). Levels are those of the x86-64 psABI: v1 = SSE2, v3 = AVX2 + FMA, v4 = AVX-512.
+// (1, 3 or 4). A file in tw_cpu_kernels_bf16 too is compiled once more with TW_SIMD_BF16, and TW_SIMD_EXPORT_PAIRS
+// takes that version where the operands are bf16 and the CPU has AVX512_BF16. Levels are those of the x86-64 psABI: v1 = SSE2, v3 = AVX2 + FMA, v4 = AVX-512.
 // The same machine always runs the same level, so bits repeat; between levels they may differ.
 #pragma once
 
@@ -36,7 +37,7 @@ void limit_simd_level(SimdLevel level) noexcept;
 #define TW_SIMD_LEVEL 1
 #endif
 
-#if TW_SIMD_LEVEL == 4 && defined(TW_SIMD_BF16)  // the matrix product alone, see matmul_gemm.cpp
+#if TW_SIMD_LEVEL == 4 && defined(TW_SIMD_BF16)
 #define TW_SIMD_NAMESPACE v4_bf16
 #define TW_SIMD_TARGET                                                                                         \
   _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16\")")
@@ -63,22 +64,34 @@ void limit_simd_level(SimdLevel level) noexcept;
 // Only the v1 compilation holds the switch.
 #if TW_SIMD_LEVEL != 1
 #define TW_SIMD_EXPORT(function, Op)
+#define TW_SIMD_EXPORT_PAIRS(function, Op, field)
 #elif defined(__x86_64__)
-#define TW_SIMD_EXPORT(function, Op)                            \
-  namespace tw::cpu {                                           \
-  namespace v3 { void function(const Op&, const Stream&); }     \
-  namespace v4 { void function(const Op&, const Stream&); }     \
-  void function(const Op& op, const Stream& stream) {           \
-    switch (simd_level()) {                                     \
-      case SimdLevel::v4: return v4::function(op, stream);      \
-      case SimdLevel::v3: return v3::function(op, stream);      \
-      case SimdLevel::v1: return v1::function(op, stream);      \
-    }                                                           \
-  }                                                             \
+#define TW_SIMD_CHOOSE(function)                            \
+  switch (simd_level()) {                                   \
+    case SimdLevel::v4: return v4::function(op, stream);    \
+    case SimdLevel::v3: return v3::function(op, stream);    \
+    case SimdLevel::v1: return v1::function(op, stream);    \
+  }
+#define TW_SIMD_EXPORT(function, Op)                                                         \
+  namespace tw::cpu {                                                                        \
+  namespace v3 { void function(const Op&, const Stream&); }                                  \
+  namespace v4 { void function(const Op&, const Stream&); }                                  \
+  void function(const Op& op, const Stream& stream) { TW_SIMD_CHOOSE(function) }             \
+  }
+#define TW_SIMD_EXPORT_PAIRS(function, Op, field)                                            \
+  namespace tw::cpu {                                                                        \
+  namespace v3 { void function(const Op&, const Stream&); }                                  \
+  namespace v4 { void function(const Op&, const Stream&); }                                  \
+  namespace v4_bf16 { void function(const Op&, const Stream&); }                             \
+  void function(const Op& op, const Stream& stream) {                                        \
+    if (op.field.dtype == DType::bf16 && has_bf16_products()) return v4_bf16::function(op, stream); \
+    TW_SIMD_CHOOSE(function)                                                                 \
+  }                                                                                          \
   }
 #else
-#define TW_SIMD_EXPORT(function, Op)                                                             \
-  namespace tw::cpu {                                                                            \
-  void function(const Op& op, const Stream& stream) { v1::function(op, stream); }                \
+#define TW_SIMD_EXPORT(function, Op)                                                         \
+  namespace tw::cpu {                                                                        \
+  void function(const Op& op, const Stream& stream) { v1::function(op, stream); }            \
   }
+#define TW_SIMD_EXPORT_PAIRS(function, Op, field) TW_SIMD_EXPORT(function, Op)
 #endif

@@ -142,4 +142,26 @@ TW_INLINE Vf exp_of_score(Vf x) {
   return p * (Vf)(((Vi)rounded << 23) + (127 << 23));
 }
 
+// 2^x for x < 128, within 4 ulp above -126; below it stays at 2^-126, so that no subnormal numbers, which are slow on
+// some CPUs, get into the next product. NaN stays NaN. Minimax polynomial of ours on [-1/2, 1/2], relative error 8e-8.
+TW_INLINE Vf exp2_of_score(Vf x) {
+  x = larger(fill(-126.0f), x);
+#if TW_SIMD_LEVEL == 4
+  const Vf n = __builtin_ia32_rndscaleps_mask(x, 0, x, 0xffff, 4);
+#else
+  const Vf magic = fill(0x1.8p23f), shifted = x + magic, n = shifted - magic;
+#endif
+  const Vf r = x - n;
+  Vf p = r * 0x1.5c08dcp-10f + 0x1.3d0c52p-7f;
+  p = p * r + 0x1.c6b6e6p-5f;
+  p = p * r + 0x1.ebf918p-3f;
+  p = p * r + 0x1.62e428p-1f;
+  p = p * r + 0x1.000002p+0f;
+#if TW_SIMD_LEVEL == 4
+  return __builtin_ia32_scalefps512_mask(p, n, p, 0xffff, 4);
+#else
+  return p * (Vf)(((Vi)shifted << 23) + (127 << 23));
+#endif
+}
+
 TW_SIMD_END
