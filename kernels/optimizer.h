@@ -9,7 +9,7 @@
 namespace tw {
 
 // Parameters start at multiples of this many elements of the flat range, and weight decay is chosen
-// by block. Also the block of sum_of_squares.
+// by block. Sums of squares are made of whole blocks, too.
 inline constexpr int64_t kParameterBlock = 256;
 
 struct AdamW {
@@ -55,8 +55,9 @@ struct RoundByChance {
 };
 void round_by_chance(const RoundByChance& op, const Stream& stream);
 
-// sums[i] = sum of x^2 over the i-th of `parts` equal ranges, in double: each block of
-// kParameterBlock elements in order, then the blocks in order. n divisible by parts * kParameterBlock.
+// sums[i] = sum of x^2 over the i-th of `parts` equal ranges, in double and in an order that the range alone decides: chunks
+// of 64 blocks in order; within one, element k goes to sum k % 32, and halves of the sums are added until one is left.
+// n divisible by parts * kParameterBlock.
 struct SumOfSquares {
   ConstView x;   // (n) fp32
   View sums;     // (parts) fp64, overwritten

@@ -190,13 +190,14 @@ void backward(const AttentionBackward& op, const Stream& stream) {
 
 }  // namespace
 
-#if defined(TW_SIMD_BF16)
-void attention_backward(const AttentionBackward& op, const Stream& stream) { backward<Bf16Pair, bf16>(op, stream); }
-#else
 void attention_backward(const AttentionBackward& op, const Stream& stream) {
-  op.qkv.dtype == DType::bf16 ? backward<float, bf16>(op, stream) : backward<float, float>(op, stream);
-}
+#if defined(TW_SIMD_BF16)
+  using Element = Bf16Pair;
+#else
+  using Element = float;
 #endif
+  op.qkv.dtype == DType::bf16 ? backward<Element, bf16>(op, stream) : backward<float, float>(op, stream);
+}
 
 TW_SIMD_END
-TW_SIMD_EXPORT_PAIRS(attention_backward, AttentionBackward, qkv)
+TW_SIMD_EXPORT_BF16(attention_backward, AttentionBackward)

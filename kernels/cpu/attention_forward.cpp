@@ -50,13 +50,14 @@ void forward(const AttentionForward& op, const Stream& stream) {
 
 }  // namespace
 
-#if defined(TW_SIMD_BF16)
-void attention_forward(const AttentionForward& op, const Stream& stream) { forward<Bf16Pair, bf16>(op, stream); }
-#else
 void attention_forward(const AttentionForward& op, const Stream& stream) {
-  op.qkv.dtype == DType::bf16 ? forward<float, bf16>(op, stream) : forward<float, float>(op, stream);
-}
+#if defined(TW_SIMD_BF16)
+  using Element = Bf16Pair;
+#else
+  using Element = float;
 #endif
+  op.qkv.dtype == DType::bf16 ? forward<Element, bf16>(op, stream) : forward<float, float>(op, stream);
+}
 
 TW_SIMD_END
-TW_SIMD_EXPORT_PAIRS(attention_forward, AttentionForward, qkv)
+TW_SIMD_EXPORT_BF16(attention_forward, AttentionForward)

@@ -3,10 +3,6 @@
 // A element is broadcast straight from memory (Goto & van de Geijn 2008, "Anatomy of
 // high-performance matrix multiplication", section 4).
 #pragma once
-#if defined(TW_SIMD_BF16)
-#include <immintrin.h>
-#endif
-
 #include <bit>
 #include <cstdint>
 #include <type_traits>

@@ -139,5 +139,5 @@ void norm_backward(const NormBackward& op, const Stream& stream) {
 }
 
 TW_SIMD_END
-TW_SIMD_EXPORT(norm_forward, NormForward)
-TW_SIMD_EXPORT(norm_backward, NormBackward)
+TW_SIMD_EXPORT_BF16(norm_forward, NormForward)
+TW_SIMD_EXPORT_BF16(norm_backward, NormBackward)

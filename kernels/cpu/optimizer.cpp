@@ -1,9 +1,9 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
+#include "kernels/cpu/rounding_noise.h"
 #include "kernels/cpu/vector_loop.h"
 
 TW_SIMD_BEGIN
@@ -12,60 +12,62 @@ namespace {
 static_assert(kParameterBlock % kLanes == 0);
 constexpr int64_t kGrain = 64 * kParameterBlock;  // elements of one item of work
 constexpr int64_t kTreeChunk = 2048;
+constexpr int64_t kSquaresChunk = 64 * kParameterBlock;
 
-// One block; `keep` is k.keep or 1.
+// One block; `keep` is k.keep or 1. The copy, where there is one, is rounded from the registers.
+template <bool kCopy>
 TW_INLINE void update(float* __restrict p, float* __restrict m, float* __restrict v, const float* __restrict g,
-                      float keep, const AdamWFactors& k) {
+                      bf16* __restrict copy, float keep, const AdamWFactors& k) {
   for (int64_t i = 0; i < kParameterBlock; i += kLanes) {
     const Vf gradient = load(g + i) * k.gradient_scale;
     const Vf mi = k.beta1 * load(m + i) + k.one_minus_beta1 * gradient;
     const Vf vi = k.beta2 * load(v + i) + k.one_minus_beta2 * (gradient * gradient);
     Vf root;
     for (int j = 0; j < kLanes; ++j) root[j] = __builtin_sqrtf(vi[j]);
+    const Vf pi = load(static_cast<const float*>(p) + i) * keep - k.rate * mi / (root * k.inverse_root + k.eps);
     store(m + i, mi);
     store(v + i, vi);
-    store(p + i, load(static_cast<const float*>(p) + i) * keep - k.rate * mi / (root * k.inverse_root + k.eps));
+    store(p + i, pi);
+    if (kCopy) store(copy + i, pi);
   }
-}
-
-// Infinities and NaN stay what they are.
-uint16_t rounded_by_chance(float x, uint32_t noise) {
-  const uint32_t u = std::bit_cast<uint32_t>(x);
-  return (u & 0x7f800000u) == 0x7f800000u ? bf16(x).bits : uint16_t((u + noise) >> 16);
 }
 
 void round_block(const float* p, bf16* copy, uint64_t seed, int64_t step, int64_t first) {
-  for (int64_t i = 0; i < kParameterBlock; ++i) copy[i].bits = rounded_by_chance(p[i], rounding_noise(seed, step, first + i));
+  alignas(64) uint16_t noise[kParameterBlock];
+  rounding_noise_of(seed, step, first, noise);
+  for (int64_t i = 0; i < kParameterBlock; i += kLanes) {
+    Vh h;
+    std::memcpy(&h, noise + i, sizeof h);
+    const Vu u = (Vu)load(p + i);
+    // Infinities and NaN stay what they are, as bf16(float) does it.
+    const Vu special = (u & 0x7fffffu) != 0u ? u | 0x400000u : u;
+    const Vu top = ((u & 0x7f800000u) == 0x7f800000u ? special : u + widen(h)) >> 16;
+    const Vh rounded = __builtin_convertvector(top, Vh);
+    std::memcpy(static_cast<void*>(copy + i), &rounded, sizeof rounded);
+  }
 }
 
-typedef float Vf4 __attribute__((vector_size(16)));
-typedef int32_t Vi4 __attribute__((vector_size(16)));
-typedef double Vd4 __attribute__((vector_size(32)));
-
-// sums[j] = sum of squares of block j of 8; a lane is a block, so that each block is added in order.
-TW_INLINE void squares_of_8(const float* x, double* sums) {
-  Vd4 total[2] = {};
-  for (int64_t i = 0; i < kParameterBlock; i += 4) {
-    for (int half = 0; half < 2; ++half) {
-      Vf4 row[4];
-      for (int j = 0; j < 4; ++j) std::memcpy(&row[j], x + (4 * half + j) * kParameterBlock + i, sizeof row[j]);
-      const Vf4 low01 = __builtin_shuffle(row[0], row[1], Vi4{0, 4, 1, 5}), low23 = __builtin_shuffle(row[2], row[3], Vi4{0, 4, 1, 5});
-      const Vf4 high01 = __builtin_shuffle(row[0], row[1], Vi4{2, 6, 3, 7}), high23 = __builtin_shuffle(row[2], row[3], Vi4{2, 6, 3, 7});
-      const Vf4 columns[4] = {
-          __builtin_shuffle(low01, low23, Vi4{0, 1, 4, 5}), __builtin_shuffle(low01, low23, Vi4{2, 3, 6, 7}),
-          __builtin_shuffle(high01, high23, Vi4{0, 1, 4, 5}), __builtin_shuffle(high01, high23, Vi4{2, 3, 6, 7})};
-      for (const Vf4& column : columns) {
-        const Vd4 d = __builtin_convertvector(column, Vd4);
-        total[half] += d * d;  // the square of an fp32 is exact in double, so FMA changes nothing
-      }
+// The sum of `count` squares, a multiple of kParameterBlock: 32 running sums hide the time one addition takes.
+typedef double Vd __attribute__((vector_size(kLanes * 4)));
+typedef float VfHalf __attribute__((vector_size(kLanes * 2)));
+double squares(const float* x, int64_t count) {
+  constexpr int kSums = 32, kWidth = kLanes / 2;
+  static_assert(kParameterBlock % kSums == 0);
+  Vd sums[kSums / kWidth] = {};
+  for (int64_t i = 0; i < count; i += kSums) {
+#pragma GCC unroll 16
+    for (int j = 0; j < kSums / kWidth; ++j) {
+      VfHalf part;
+      std::memcpy(&part, x + i + j * kWidth, sizeof part);
+      const Vd d = __builtin_convertvector(part, Vd);
+      sums[j] += d * d;  // the square of an fp32 is exact in double, so FMA changes nothing
     }
   }
-  std::memcpy(sums, total, sizeof total);
-}
-double squares_of_1(const float* x) {
-  double total = 0;
-  for (int64_t i = 0; i < kParameterBlock; ++i) total += double(x[i]) * double(x[i]);
-  return total;
+  double t[kSums];
+  std::memcpy(t, sums, sizeof t);
+  for (int half = kSums / 2; half > 0; half /= 2)
+    for (int j = 0; j < half; ++j) t[j] += t[j + half];
+  return t[0];
 }
 
 // tree(lo, hi) of elements [begin, begin + n): a leaf is the part itself, else the sum is put into
@@ -94,13 +96,13 @@ void adamw(const AdamW& op, const Stream& stream) {
   const int64_t step = op.step, first = op.first;
   parallel_blocks(stream, op.param.dim(0), kGrain, [=](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; i += kParameterBlock) {
-      update(p + i, m + i, v + i, g + i, decayed[i / kParameterBlock] ? k.keep : 1.0f, k);
-      if (!copy) continue;
-      if (stochastic) {
-        round_block(p + i, copy + i, seed, step, first + i);
-        continue;
+      const float keep = decayed[i / kParameterBlock] ? k.keep : 1.0f;
+      if (copy && !stochastic) {
+        update<true>(p + i, m + i, v + i, g + i, copy + i, keep, k);
+      } else {
+        update<false>(p + i, m + i, v + i, g + i, nullptr, keep, k);
+        if (copy) round_block(p + i, copy + i, seed, step, first + i);
       }
-      for (int64_t j = i; j < i + kParameterBlock; j += kLanes) store(copy + j, load(static_cast<const float*>(p) + j));
     }
   });
 }
@@ -117,19 +119,17 @@ void round_by_chance(const RoundByChance& op, const Stream& stream) {
 
 void sum_of_squares(const SumOfSquares& op, const Stream& stream) {
   const float* x = op.x.as<float>();
-  const int64_t blocks = op.x.dim(0) / kParameterBlock, parts = op.sums.dim(0), each = blocks / parts;
-  double* partial = static_cast<double*>(stream.team().workspace(size_t(blocks) * sizeof(double)));
-  parallel_blocks(stream, blocks, 64, [=](int64_t begin, int64_t end, int) {
-    int64_t b = begin;
-    for (; b + 8 <= end; b += 8) squares_of_8(x + b * kParameterBlock, partial + b);
-    for (; b < end; ++b) partial[b] = squares_of_1(x + b * kParameterBlock);
+  const int64_t parts = op.sums.dim(0), part = op.x.dim(0) / parts, chunks = (part + kSquaresChunk - 1) / kSquaresChunk;
+  double* partial = static_cast<double*>(stream.team().workspace(size_t(parts * chunks) * sizeof(double)));
+  parallel_blocks(stream, parts * chunks, 1, [=](int64_t i, int64_t, int) {
+    const int64_t begin = i % chunks * kSquaresChunk;
+    partial[i] = squares(x + i / chunks * part + begin, std::min(kSquaresChunk, part - begin));
   });
   double* sums = op.sums.as<double>();
-  parallel_blocks(stream, parts, 1, [=](int64_t part, int64_t, int) {
-    double total = 0;
-    for (int64_t b = part * each; b < (part + 1) * each; ++b) total += partial[b];
-    sums[part] = total;
-  });
+  for (int64_t p = 0; p < parts; ++p) {
+    sums[p] = 0;
+    for (int64_t c = 0; c < chunks; ++c) sums[p] += partial[p * chunks + c];
+  }
 }
 
 void tree_sum(const TreeSum& op, const Stream& stream) {

@@ -38,7 +38,7 @@ void swiglu_forward_of(const SwigluForward& op, const Stream& stream) {
       T* to = y + r * F;
       for_vectors(F, [=](int64_t f, auto n) TW_STEP {
         const Vf g = get(gate + f, n);
-        put(to + f, n, g * get(up + f, n) / one_and_exp_of_minus(g));
+        put(to + f, n, g * get(up + f, n) * sigmoid(g));
       });
     }
   });
@@ -151,11 +151,11 @@ void scale(const Scale& op, const Stream& stream) {
 }
 
 TW_SIMD_END
-TW_SIMD_EXPORT(gelu_forward, GeluForward)
-TW_SIMD_EXPORT(gelu_backward, GeluBackward)
-TW_SIMD_EXPORT(swiglu_forward, SwigluForward)
-TW_SIMD_EXPORT(swiglu_backward, SwigluBackward)
+TW_SIMD_EXPORT_BF16(gelu_forward, GeluForward)
+TW_SIMD_EXPORT_BF16(gelu_backward, GeluBackward)
+TW_SIMD_EXPORT_BF16(swiglu_forward, SwigluForward)
+TW_SIMD_EXPORT_BF16(swiglu_backward, SwigluBackward)
 TW_SIMD_EXPORT(bias_backward, BiasBackward)
-TW_SIMD_EXPORT(add, Add)
+TW_SIMD_EXPORT_BF16(add, Add)
 TW_SIMD_EXPORT(cast, Cast)
 TW_SIMD_EXPORT(scale, Scale)

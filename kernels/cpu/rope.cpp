@@ -34,4 +34,4 @@ void rope(const Rope& op, const Stream& stream) {
 }
 
 TW_SIMD_END
-TW_SIMD_EXPORT(rope, Rope)
+TW_SIMD_EXPORT_BF16(rope, Rope)

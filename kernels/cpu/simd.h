@@ -8,14 +8,14 @@
 //   void foo(const Foo& op, const Stream& stream) { ... }
 //   TW_SIMD_END
 //   TW_SIMD_EXPORT(foo, Foo)           // defines tw::cpu::foo, which calls the chosen version
-// and list the file in tw_cpu_kernels(...) of kernels/CMakeLists.txt. Plain loops over float and
+// and list the file in tw_cpu_kernels(...) of kernels/CMakeLists.txt; if rounding to bf16 is much of the work,
+// in the list for AVX512_BF16 too, with TW_SIMD_EXPORT_BF16. Plain loops over float and
 // bf16 are vectorised by the compiler (-O3) for each level.
 //
 // The target is set by a pragma between BEGIN and END and not by -march, because an inline function
 // of a shared header, compiled with -march, could be kept by the linker as the only copy and then
 // fail on an older CPU. For the same reason do not test __AVX2__ and the like; test TW_SIMD_LEVEL
-// (1, 3 or 4). A file in tw_cpu_kernels_bf16 too is compiled once more with TW_SIMD_BF16, and TW_SIMD_EXPORT_PAIRS
-// takes that version where the operands are bf16 and the CPU has AVX512_BF16. Levels are those of the x86-64 psABI: v1 = SSE2, v3 = AVX2 + FMA, v4 = AVX-512.
+// (1, 3 or 4). A file in tw_cpu_kernels_bf16 too is compiled once more with TW_SIMD_BF16. Levels are those of the x86-64 psABI: v1 = SSE2, v3 = AVX2 + FMA, v4 = AVX-512.
 // The same machine always runs the same level, so bits repeat; between levels they may differ.
 #pragma once
 
@@ -37,7 +37,7 @@ void limit_simd_level(SimdLevel level) noexcept;
 #define TW_SIMD_LEVEL 1
 #endif
 
-#if TW_SIMD_LEVEL == 4 && defined(TW_SIMD_BF16)
+#if TW_SIMD_LEVEL == 4 && defined(TW_SIMD_BF16)  // v4 and AVX512_BF16
 #define TW_SIMD_NAMESPACE v4_bf16
 #define TW_SIMD_TARGET                                                                                         \
   _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512bf16\")")
@@ -61,37 +61,31 @@ void limit_simd_level(SimdLevel level) noexcept;
   }                 \
   _Pragma("GCC pop_options")
 
-// Only the v1 compilation holds the switch.
+// Only the v1 compilation holds the switch. TW_SIMD_EXPORT_BF16 is of files that are compiled for AVX512_BF16 too.
 #if TW_SIMD_LEVEL != 1
 #define TW_SIMD_EXPORT(function, Op)
-#define TW_SIMD_EXPORT_PAIRS(function, Op, field)
+#define TW_SIMD_EXPORT_BF16(function, Op)
 #elif defined(__x86_64__)
-#define TW_SIMD_CHOOSE(function)                            \
-  switch (simd_level()) {                                   \
-    case SimdLevel::v4: return v4::function(op, stream);    \
-    case SimdLevel::v3: return v3::function(op, stream);    \
-    case SimdLevel::v1: return v1::function(op, stream);    \
+#define TW_SIMD_EXPORT_V4(function, Op, v4_version)             \
+  namespace tw::cpu {                                           \
+  namespace v3 { void function(const Op&, const Stream&); }     \
+  namespace v4 { void function(const Op&, const Stream&); }     \
+  void function(const Op& op, const Stream& stream) {           \
+    switch (simd_level()) {                                     \
+      case SimdLevel::v4: return v4_version(op, stream);        \
+      case SimdLevel::v3: return v3::function(op, stream);      \
+      case SimdLevel::v1: return v1::function(op, stream);      \
+    }                                                           \
+  }                                                             \
   }
-#define TW_SIMD_EXPORT(function, Op)                                                         \
-  namespace tw::cpu {                                                                        \
-  namespace v3 { void function(const Op&, const Stream&); }                                  \
-  namespace v4 { void function(const Op&, const Stream&); }                                  \
-  void function(const Op& op, const Stream& stream) { TW_SIMD_CHOOSE(function) }             \
-  }
-#define TW_SIMD_EXPORT_PAIRS(function, Op, field)                                            \
-  namespace tw::cpu {                                                                        \
-  namespace v3 { void function(const Op&, const Stream&); }                                  \
-  namespace v4 { void function(const Op&, const Stream&); }                                  \
-  namespace v4_bf16 { void function(const Op&, const Stream&); }                             \
-  void function(const Op& op, const Stream& stream) {                                        \
-    if (op.field.dtype == DType::bf16 && has_bf16_products()) return v4_bf16::function(op, stream); \
-    TW_SIMD_CHOOSE(function)                                                                 \
-  }                                                                                          \
-  }
+#define TW_SIMD_EXPORT(function, Op) TW_SIMD_EXPORT_V4(function, Op, v4::function)
+#define TW_SIMD_EXPORT_BF16(function, Op)                                      \
+  namespace tw::cpu::v4_bf16 { void function(const Op&, const Stream&); }      \
+  TW_SIMD_EXPORT_V4(function, Op, (has_bf16_products() ? v4_bf16::function : v4::function))
 #else
 #define TW_SIMD_EXPORT(function, Op)                                                         \
   namespace tw::cpu {                                                                        \
   void function(const Op& op, const Stream& stream) { v1::function(op, stream); }            \
   }
-#define TW_SIMD_EXPORT_PAIRS(function, Op, field) TW_SIMD_EXPORT(function, Op)
+#define TW_SIMD_EXPORT_BF16(function, Op) TW_SIMD_EXPORT(function, Op)
 #endif

@@ -4,10 +4,9 @@
 
 TW_SIMD_BEGIN
 
-// 1 + e^-x within 2 ulp for x >= -80; below it stays at 1 + e^80, so that no subnormal numbers, which
-// are slow on some CPUs, get into the next product. NaN stays NaN.
-TW_INLINE Vf one_and_exp_of_minus(Vf x) { return 1.0f + exp_of_score(-larger(fill(-80.0f), x)); }
-TW_INLINE Vf sigmoid(Vf x) { return 1.0f / one_and_exp_of_minus(x); }
+// 1 / (1 + e^-x) within 3 ulp for x >= -80; below it stays at e^-80, so that no subnormal numbers, which are slow on
+// some CPUs, get into the next product. NaN stays NaN.
+TW_INLINE Vf sigmoid(Vf x) { return reciprocal(1.0f + exp_of_score(-larger(fill(-80.0f), x))); }
 
 // The standard normal distribution: P(Z <= x) and its density.
 struct Normal {
@@ -22,7 +21,7 @@ TW_INLINE Normal normal(Vf x) {
   const Vf most = fill(12.5f);
   Vf t = x < 0.0f ? -x : x;
   t = t > most ? most : t;
-  const Vf e = exp_of_score(-0.5f * t * t), u = 1.0f / (1.0f + 0.34f * t);
+  const Vf e = exp_of_score(-0.5f * t * t), u = reciprocal(1.0f + 0.34f * t);
   Vf p = u * -0x1.b88daap-6f + 0x1.251aeep-3f;
   p = p * u - 0x1.1f12b2p-2f;
   p = p * u + 0x1.ae4e6ap-3f;
@@ -40,7 +39,7 @@ TW_INLINE Normal normal(Vf x) {
 TW_INLINE Vf load(const fp16* p) {
   Vh h;
   std::memcpy(&h, p, sizeof h);
-  const Vi u = (Vi)__builtin_convertvector(h, Vu), magnitude = u & 0x7fff;
+  const Vi u = (Vi)widen(h), magnitude = u & 0x7fff;
   const Vi wide = (Vi)((Vf)(magnitude << 13) * 0x1p112f);
   return (Vf)(wide | (magnitude >= 0x7c00 ? wide | 0x7f800000 : wide) | ((u & 0x8000) << 16));
 }

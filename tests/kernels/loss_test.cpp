@@ -1,5 +1,6 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "tests/kernels/op_test.h"
@@ -79,6 +80,37 @@ TEST_P(CrossEntropyTest, GradientEqualsFiniteDifferences) {
     cross_entropy({.logits = out[0], .targets = targets.view(), .losses = out[1], .vocab = vocab}, s);
   });
   expect_near(got[0], want, 1e-6, 1e-6 + rounding(), "gradient");
+}
+
+// A row is shifted by the largest logit so far, looked for in pieces of 2048: pieces of very different heights, in both orders.
+TEST_P(CrossEntropyTest, PiecesOfARowMayDifferInHeight) {
+  const double none = -std::numeric_limits<double>::infinity();
+  for (const std::vector<double>& heights : std::vector<std::vector<double>>{
+           {none, -200, -180, -60, 0}, {0, -60, -180, -200, none}, {5, 44, 46, 90, 129}, {none, none, -1, 500, 3}, {-30, 30, none, 70, 0}}) {
+    const int64_t vocab = 4 * 2048 + 700;
+    std::vector<double> x = values(normal({vocab}, dtype(), 3));
+    for (size_t v = 0; v < x.size(); ++v) x[v] += heights[v / 2048];
+    const Tensor logits = from_values({1, vocab}, dtype(), x);
+    x = values(logits);
+    for (const double target : {7000.0, 8200.0, 3000.0}) {
+      const double high = *std::max_element(x.begin(), x.end());
+      double total = 0;
+      for (double v : x) total += std::exp(v - high);
+      const double loss = std::log(total) + high - x[size_t(target)];
+      std::vector<double> gradient;
+      for (double v : x) gradient.push_back(std::exp(v - high) / total);
+      gradient[size_t(target)] = std::expm1(-loss);
+      const Tensor targets = from_values({1}, DType::i32, {target});
+      for (bool wanted : {true, false}) {
+        const auto got = on_threads({{{1, vocab}, dtype(), &logits}, {{1}}}, [&](const Stream& s, const std::vector<View>& out) {
+          cross_entropy({.logits = out[0], .targets = targets.view(), .losses = out[1], .vocab = vocab, .gradient = wanted}, s);
+        });
+        if (std::isinf(loss)) EXPECT_EQ(got[1][0], loss);
+        else expect_near(got[1], {loss}, 2e-6, 1e-6, "loss");
+        if (wanted) expect_near(got[0], gradient, 1e-6, 2e-6 + rounding(), "gradient");
+      }
+    }
+  }
 }
 
 TEST_P(CrossEntropyTest, NaNAndImpossibleTargetsShow) {

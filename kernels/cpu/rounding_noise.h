@@ -1,0 +1,47 @@
+// rounding_noise for a whole block of parameters: Rng::block (Philox, src/core/rng.h) for several counters side by side.
+#pragma once
+#include "kernels/cpu/vector.h"
+#include "kernels/optimizer.h"
+
+TW_SIMD_BEGIN
+
+// A word of Philox in each 64-bit lane, so that products of 32 bits stay whole.
+typedef uint64_t Words __attribute__((vector_size(kLanes * 4)));
+
+TW_INLINE Words product(Words a, uint32_t b) {  // of the low halves
+  const Words wide = Words{} + b;
+#if TW_SIMD_LEVEL == 4
+  typedef long long Quads __attribute__((vector_size(64)));
+  return (Words)__builtin_ia32_pmuludq512_mask((Vi)a, (Vi)wide, Quads{}, 0xff);
+#elif TW_SIMD_LEVEL == 3
+  return (Words)__builtin_ia32_pmuludq256((Vi)a, (Vi)wide);
+#else
+  return a * wide;
+#endif
+}
+
+// noise[i] = rounding_noise(seed, step, first + i) for a block; first is a multiple of 8.
+TW_INLINE void rounding_noise_of(uint64_t seed, int64_t step, int64_t first, uint16_t* noise) {
+  constexpr int kCounters = kLanes / 2;  // 8 numbers each
+  const Words low = Words{} + 0xffffffffu;
+  for (int64_t i = 0; i < kParameterBlock; i += 8 * kCounters) {
+    Words index;
+    for (int j = 0; j < kCounters; ++j) index[j] = uint64_t(first + i) / 8 + uint64_t(j);
+    Words c[4] = {index & low, index >> 32, Words{} + uint32_t(step), Words{} + uint32_t(uint64_t(step) >> 32)};
+    uint32_t k0 = uint32_t(seed) ^ uint32_t(RngStream::rounding) * 0x85EBCA6Bu, k1 = uint32_t(seed >> 32);
+    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+      const Words p0 = product(c[0], 0xD2511F53u), p1 = product(c[2], 0xCD9E8D57u);
+      c[0] = (p1 >> 32) ^ c[1] ^ (Words{} + k0);
+      c[1] = p1 & low;
+      c[2] = (p0 >> 32) ^ c[3] ^ (Words{} + k1);
+      c[3] = p0 & low;
+    }
+    const Words front = c[0] | c[1] << 32, back = c[2] | c[3] << 32;
+    for (int j = 0; j < kCounters; ++j) {
+      const uint64_t both[2] = {front[j], back[j]};
+      std::memcpy(noise + i + 8 * j, both, sizeof both);
+    }
+  }
+}
+
+TW_SIMD_END
