@@ -2,52 +2,48 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
-#include "src/core/rng.h"
+#include "kernels/optimizer.h"
+#include "src/core/normals.h"
 #include "src/core/thread_team.h"
 
 namespace tw {
 namespace {
 
-// Four standard normals from one Philox block (Box-Muller, both branches).
-void normal4(const Rng& rng, uint64_t block, float out[4]) {
-  const auto w = rng.block(block);
-  for (size_t pair = 0; pair < 2; ++pair) {
-    const float u = (float(w[2 * pair] >> 8) + 0.5f) * 0x1p-24f, v = float(w[2 * pair + 1]) * 0x1p-32f;
-    const float r = std::sqrt(-2 * std::log(u)), angle = 2 * std::numbers::pi_v<float> * v;
-    out[2 * pair] = r * std::cos(angle);
-    out[2 * pair + 1] = r * std::sin(angle);
+constexpr int64_t kGrain = 64 * kParameterBlock;
+
+// Elements [begin, end) of parameter number `index`; begin is a multiple of 4.
+void fill_parameter(const ModelConfig& model, const ParameterInfo& p, const Rng& rng, int64_t begin, int64_t end, float* out) {
+  if (p.init == Init::zero || p.init == Init::one) {
+    std::fill(out, out + (end - begin), p.init == Init::one ? 1.0f : 0.0f);
+    return;
   }
+  const bool vocabulary = p.name == "tokens.weight" || p.name == "head.weight";
+  const int64_t random = vocabulary ? std::clamp(model.vocab_size * model.hidden_size, begin, end) : end;
+  const float sigma = float(p.init == Init::scaled_normal ? model.initializer_range / std::sqrt(2.0 * double(model.num_hidden_layers))
+                                                          : model.initializer_range);
+  fill_normals(rng, sigma, begin, random - begin, out);
+  std::fill(out + (random - begin), out + (end - begin), 0.0f);
 }
 
 }  // namespace
 
-void initialize_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed, View weights,
+void initialize_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed, int64_t first, View weights,
                         const Stream& stream) {
   float* flat = weights.as<float>();
-  uint32_t index = 0;
-  for (const ParameterInfo& p : table.all()) {
-    const Rng rng{seed, RngStream::init, index++, 0};
-    float* w = flat + p.offset;
-    const int64_t n = p.count();
-    if (p.init == Init::zero || p.init == Init::one) {
-      std::fill(w, w + n, p.init == Init::one ? 1.0f : 0.0f);
-      continue;
+  const std::vector<ParameterInfo>& all = table.all();
+  parallel_blocks(stream, weights.count(), kGrain, [&](int64_t from, int64_t to, int) {
+    // From one parameter to the next, and the gap behind each.
+    const int64_t end = first + to;
+    int64_t at = first + from;
+    auto p = std::upper_bound(all.begin(), all.end(), at, [](int64_t place, const ParameterInfo& q) { return place < q.offset; }) - 1;
+    for (; at < end; ++p) {
+      const int64_t own = std::clamp(p->offset + p->count(), at, end), next = p + 1 == all.end() ? end : std::min(end, (p + 1)->offset);
+      fill_parameter(model, *p, {seed, RngStream::init, uint32_t(p - all.begin()), 0}, at - p->offset, own - p->offset, flat + (at - first));
+      std::fill(flat + (own - first), flat + (next - first), 0.0f);
+      at = next;
     }
-    const float sigma = float(p.init == Init::scaled_normal
-                                  ? model.initializer_range / std::sqrt(2.0 * double(model.num_hidden_layers))
-                                  : model.initializer_range);
-    parallel_blocks(stream, (n + 3) / 4, 4096, [&](int64_t begin, int64_t end, int) {
-      for (int64_t b = begin; b < end; ++b) {
-        float x[4];
-        normal4(rng, uint64_t(b), x);
-        for (int64_t i = 4 * b; i < std::min(4 * b + 4, n); ++i) w[i] = sigma * x[i - 4 * b];
-      }
-    });
-    const bool vocabulary = p.name == "tokens.weight" || p.name == "head.weight";
-    if (vocabulary) std::fill(w + model.vocab_size * model.hidden_size, w + n, 0.0f);
-  }
+  });
 }
 
 }  // namespace tw

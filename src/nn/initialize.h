@@ -4,9 +4,10 @@
 
 namespace tw {
 
-// Fills weights (flat_count of the table or more, fp32, host). Residual outputs get sigma / sqrt(2 L)
-// (Radford et al. 2019, GPT-2, section 2.3). Rows of the padded vocabulary beyond vocab_size are zero.
-void initialize_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed, View weights,
+// Elements [first, first + weights.count()) of the flat array (fp32, host; first a multiple of kParameterBlock), zero where
+// no parameter lies. Residual outputs get sigma / sqrt(2 L) (Radford et al. 2019, GPT-2, section 2.3). Rows of the
+// padded vocabulary beyond vocab_size are zero.
+void initialize_weights(const ModelConfig& model, const ParameterTable& table, uint64_t seed, int64_t first, View weights,
                         const Stream& stream);
 
 }  // namespace tw

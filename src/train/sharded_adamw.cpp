@@ -41,14 +41,14 @@ View ShardedAdamW::master(int bucket) const {
   return master_ ? master_.flat(local.begin, local.end) : weights_.flat(mine.begin, mine.end);
 }
 
-void ShardedAdamW::set_weights(ConstView flat, const Stream& stream) {
-  const int64_t given = std::min(flat.count(), weights_.count());  // what lies behind is padding
-  for (int b = 0; b < layout_.buckets(); ++b) {
+void ShardedAdamW::set_weights(int64_t first, ConstView values, const Stream& stream) {
+  const int64_t last = first + values.count();
+  cast({.in = values, .out = weights_.flat(first, last)}, stream);
+  for (int b = 0; master_ && b < layout_.buckets(); ++b) {
     const Range mine = layout_.owned(b);
-    const int64_t n = std::clamp<int64_t>(given - mine.begin, 0, mine.count());
-    if (n > 0) cast({.in = flat.flat(mine.begin, mine.begin + n), .out = master(b).flat(0, n)}, stream);
+    const int64_t begin = std::max(mine.begin, first), end = std::min(mine.end, last);
+    if (begin < end) cast({.in = values.flat(begin - first, end - first), .out = master(b).flat(begin - mine.begin, end - mine.begin)}, stream);
   }
-  cast({.in = flat.flat(0, given), .out = weights_.flat(0, given)}, stream);
 }
 
 void ShardedAdamW::gather_weights(const Stream& stream) {

@@ -29,8 +29,8 @@ class ShardedAdamW {
 
   View weights() const noexcept { return weights_; }  // (padded_count) of the compute dtype, complete on every rank
 
-  // Takes start weights from fp32 values of the flat array (the table's flat_count() or more), on the device.
-  void set_weights(ConstView flat, const Stream& stream);
+  // Start weights: elements of the flat array from `first` on, fp32, on the device.
+  void set_weights(int64_t first, ConstView values, const Stream& stream);
   // Makes the compute weights of all ranks from the owned masters. Collective.
   void gather_weights(const Stream& stream);
   // sum of squares of the owned slices, one number for each bucket and owned virtual slice, (buckets, V/R) fp64.

@@ -62,25 +62,25 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
 }
 
 void Trainer::initialize(uint64_t seed) {
-  if (stream_.device().is_cuda()) {
-    Tensor flat({table_.flat_count()}, DType::fp32);
-    initialize_weights(options_.model, table_, seed, flat.view(), stream_.host());
-    set_weights(flat.view());
-  } else if (options_.dtype == DType::fp32) {
-    initialize_weights(options_.model, table_, seed, optimizer_.weights(), stream_);
-  } else {
-    // The gradients' memory is free before the first step and has the right size and type.
-    const View flat = sync_.sums();
-    initialize_weights(options_.model, table_, seed, flat, stream_);
-    optimizer_.set_weights(flat, stream_);
+  const auto fill = [&](int64_t first, View part) { initialize_weights(options_.model, table_, seed, first, part, stream_.host()); };
+  const View weights = optimizer_.weights();
+  if (weights.device.is_cpu() && weights.dtype == DType::fp32) return fill(0, weights);
+  // In pieces that stay in the cache, so that no more memory is touched than the weights' own.
+  constexpr int64_t kPiece = int64_t(1) << 20;
+  Tensor piece({std::min(kPiece, weights.count())}, DType::fp32);
+  for (int64_t first = 0; first < weights.count(); first += piece.count()) {
+    const View part = piece.view().flat(0, std::min(piece.count(), weights.count() - first));
+    fill(first, part);
+    set_weights(first, part);
   }
 }
 
-void Trainer::set_weights(ConstView flat) {
-  if (stream_.device().is_cpu()) return optimizer_.set_weights(flat, stream_);
-  const int64_t n = std::min(flat.count(), sync_.sums().count());  // the gradients' memory again
-  staging_.to_device(flat.flat(0, n), sync_.sums().flat(0, n));
-  optimizer_.set_weights(sync_.sums().flat(0, n), stream_);
+void Trainer::set_weights(int64_t first, ConstView values) {
+  if (stream_.device().is_cpu()) return optimizer_.set_weights(first, values, stream_);
+  // The gradients' memory is free before the first step.
+  const View there = sync_.sums().flat(0, values.count());
+  staging_.to_device(values, there);
+  optimizer_.set_weights(first, there, stream_);
 }
 
 namespace {

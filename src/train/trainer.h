@@ -1,5 +1,6 @@
 // One optimiser step after another, on every rank alike.
 #pragma once
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -60,7 +61,7 @@ class Trainer {
 
   // Start weights, one of: from the seed; from fp32 values of the flat array; from a checkpoint.
   void initialize(uint64_t seed);
-  void set_weights(ConstView flat);  // host memory
+  void set_weights(ConstView flat) { set_weights(0, flat.flat(0, std::min(flat.count(), table_.flat_count()))); }  // host memory
   // resume = true: step, optimiser state and data position too; false: weights alone.
   void load(const Checkpoint& checkpoint, bool resume);
 
@@ -84,6 +85,7 @@ class Trainer {
   View weights() const noexcept { return optimizer_.weights(); }
 
  private:
+  void set_weights(int64_t first, ConstView values);  // elements from `first` on
   struct LeafSums { double losses = 0, tokens = 0; };  // of the scored tokens
   // Forward and backward of the batch in the feed, gradients added to the model's.
   void run_batch(View gradients, const Transformer::GradientsReady& ready);

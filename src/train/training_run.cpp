@@ -55,7 +55,7 @@ class Loop {
   void evaluate();
   void save(bool must_succeed);
   void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
-  void report_first_step();
+  void report_first_step(const StepResult& r);
   void guess_step();
   double steps_an_evaluation() const;
   nlohmann::json describe_blend() const;  // what the whole run takes of each file
@@ -72,7 +72,7 @@ class Loop {
   int64_t steps_ = 0, log_interval_ = 1;
   double flops_per_token_ = 0;
   double earlier_joules_ = 0;  // of the starts before this one
-  double first_step_seconds_ = kNoJoules;
+  double start_seconds_ = kNoJoules, first_step_seconds_ = kNoJoules;  // from the program's start until the first step began, and was done
   double idle_watts_ = kNoJoules;  // of all GPUs in use
   fs::path checkpoint_;
   int64_t saved_step_ = -1;
@@ -218,9 +218,11 @@ void Loop::say_blend() const {
   log_info("{}", text);
 }
 
-void Loop::report_first_step() {
+void Loop::report_first_step(const StepResult& r) {
   first_step_seconds_ = process_age_seconds();
-  if (leader()) log_info("first step done {} after the program's start", human_seconds(first_step_seconds_));
+  start_seconds_ = std::max(0.0, first_step_seconds_ - r.seconds);
+  if (leader())
+    log_info("first step begun {} after the program's start, done after {}", human_seconds(start_seconds_), human_seconds(first_step_seconds_));
 }
 
 void Loop::log_step(const StepResult& r) {
@@ -356,6 +358,7 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                            {"blend", batches_->blend() ? describe_blend() : nullptr},
                            {"tokenizer_hash", train_files_.front()->tokenizer_hash()},
                            {"checkpoint", checkpoint_.filename().string()},
+                           {"start_seconds", nullptr},
                            {"start_to_first_step_seconds", nullptr},
                            {"exchange", nullptr},
                            {"flops_per_token", flops_per_token_},
@@ -371,7 +374,8 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                       {"predicted_joules", number(predicted ? predicted->rest.known_joules() : kNoJoules)},
                       {"measured_joules", number(predicted ? predicted->took_joules : kNoJoules)},
                       {"idle_watts", number(idle_watts_)}};
-  if (std::isfinite(first_step_seconds_)) record["start_to_first_step_seconds"] = first_step_seconds_;
+  if (std::isfinite(first_step_seconds_))
+    record["start_seconds"] = start_seconds_, record["start_to_first_step_seconds"] = first_step_seconds_;
   if (exchange) record["exchange"] = {{"exact_seconds", exchange->exact}, {"off_seconds", exchange->off}};
   write_file_atomically(run_.folder / "train.json", record.dump(2) + "\n");
 }
@@ -402,7 +406,7 @@ TrainingOutcome Loop::finish() {
     window_tokens_ += r.tokens;
     train_seconds_ += r.seconds;
     outcome.loss = r.loss;
-    if (r.step == start_step_ + 1) report_first_step();
+    if (r.step == start_step_ + 1) report_first_step(r);
     if (r.verdict != StepVerdict::take && leader()) {
       progress_->clear();
       log_warning("step {} was left out: loss {}, gradient norm {} {}", r.step, r.loss, r.grad_norm,

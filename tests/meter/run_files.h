@@ -89,6 +89,7 @@ struct RunFiles {
         {"tokenizer_hash", text},
         {"inventory", text},
         {"checkpoint", text},
+        {"start_seconds", 0.4},
         {"start_to_first_step_seconds", 0.7},
         {"exchange", {{"exact_seconds", 0.01}, {"off_seconds", 0.009}}},
         {"flops_per_token", 1e6},

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -42,11 +43,15 @@ TEST(InitializeWeights, FollowsTheRulesAndNotTheThreads) {
   const ParameterTable table(model);
   ThreadTeam one(1), three(3);
   Tensor a({table.flat_count()}, DType::fp32), b({table.flat_count()}, DType::fp32), c({table.flat_count()}, DType::fp32);
-  initialize_weights(model, table, 5, a.view(), Stream(one));
-  initialize_weights(model, table, 5, b.view(), Stream(three));
-  initialize_weights(model, table, 6, c.view(), Stream(one));
+  initialize_weights(model, table, 5, 0, a.view(), Stream(one));
+  initialize_weights(model, table, 5, 0, b.view(), Stream(three));
+  initialize_weights(model, table, 6, 0, c.view(), Stream(one));
   EXPECT_EQ(0, std::memcmp(a.as<float>(), b.as<float>(), size_t(a.count()) * 4));
   EXPECT_NE(0, std::memcmp(a.as<float>(), c.as<float>(), size_t(a.count()) * 4));
+  // In pieces that end within parameters, into memory that was used before.
+  for (int64_t first = 0, piece = 3 * kParameterBlock; first < c.count(); first += piece)
+    initialize_weights(model, table, 5, first, c.view().flat(first, std::min(first + piece, c.count())), Stream(three));
+  EXPECT_EQ(0, std::memcmp(a.as<float>(), c.as<float>(), size_t(a.count()) * 4));
   const auto deviation = [&](const char* name, int64_t n) {
     double s = 0;
     for (int64_t i = 0; i < n; ++i) s += std::pow(double(a.as<float>()[table[name].offset + i]), 2);

@@ -1,8 +1,10 @@
 #include "src/train/trainer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
 
 #include "comm/self.h"
@@ -12,6 +14,12 @@
 
 namespace tw {
 namespace {
+
+int64_t resident_bytes() {
+  int64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;  // in pages
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
 
 struct LocalRun {
   explicit LocalRun(TrainerOptions options, int threads = 2)
@@ -41,6 +49,20 @@ TEST(Trainer, AllocatesNothingAfterItsFirstStep) {
   const int64_t before = allocation_count();
   for (int i = 0; i < 5; ++i) run.trainer.step();
   EXPECT_EQ(allocation_count(), before);
+}
+
+// Start weights are made where they stay: no other memory of their size is touched, whose first use is what a start waits for.
+TEST(Trainer, InitializingTouchesTheWeightsMemoryAlone) {
+  TrainerOptions options = train_options({.dtype = DType::bf16});
+  options.model.vocab_size = 1 << 18;
+  ThreadTeam team(2);
+  const auto comm = make_self_communicator();
+  Trainer trainer(options, made_up_batches(), *comm, Stream(team));
+  const int64_t before = resident_bytes(), parameters = trainer.table().flat_count();
+  trainer.initialize(1);
+  const int64_t weights_and_masters = parameters * int64_t(sizeof(bf16) + sizeof(float)), gradients = parameters * int64_t(sizeof(float));
+  ASSERT_GE(gradients, int64_t(16) << 20);
+  EXPECT_LT(resident_bytes() - before, weights_and_masters + gradients / 2);
 }
 
 TEST(Trainer, AccumulationIsTheLargeBatch) {

@@ -127,9 +127,10 @@ Section results(const RunRecord& run) {
   if (run.skipped > 0) more += many(run.skipped, "step was", "steps were") + " left out. ";
   if (run.not_finite > 0) more += many(double(run.not_finite), "loss was", "losses were") + " not finite.";
   body += card("Tokens trained", count(run.trained_tokens), more);
-  const double first = real_of(run.train, "start_to_first_step_seconds");
-  body += card("Time of all phases", std::isfinite(e.seconds) ? human_seconds(e.seconds) : "unknown",
-               std::isfinite(first) ? "First step " + human_seconds(first) + " after the start." : "");
+  const double begun = real_of(run.train, "start_seconds"), first = real_of(run.train, "start_to_first_step_seconds");
+  more = std::isfinite(first) ? "First step " + human_seconds(first) + " after the start" : "";
+  if (!more.empty()) more += std::isfinite(begun) ? ", begun after " + human_seconds(begun) + "." : ".";
+  body += card("Time of all phases", std::isfinite(e.seconds) ? human_seconds(e.seconds) : "unknown", more);
   const double flops = real_of(run.train, "flops_per_token"), arena = real_of(run.train, "arena_bytes");
   more = std::isfinite(flops) ? digits(flops / 1e6, 3) + " MFLOP a token trained. " : "";
   if (std::isfinite(arena)) more += human_bytes(arena) + " of memory planned for a rank.";
