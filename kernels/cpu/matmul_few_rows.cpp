@@ -9,60 +9,60 @@
 TW_SIMD_BEGIN
 namespace {
 
-// dots[m][r] = x[m,:] . w[r,:]
-template <int M, int R, class T>
-TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, float (&result)[M][R]) {
-  Vf lanes[M][R] = {};
+// One weight row is read at a time: several at once are as many streams of memory, which the processor fetches ahead at
+// little more than half of its bandwidth. Few rows of x leave registers for several sums of each, which hide the time an
+// addition takes.
+template <int M>
+constexpr int kSums = M == 1 ? 4 : M == 2 ? 3 : M <= 4 ? 2 : 1;
+
+// dots[m] = x[m,:] . w
+template <int M, class T>
+TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, float (&result)[M]) {
+  constexpr int S = kSums<M>;
+  Vf lanes[M][S] = {};
   int64_t k = 0;
-  for (; k + kLanes <= K; k += kLanes) {
-    Vf row[R];
+  for (; k + S * kLanes <= K; k += S * kLanes) {
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) row[r] = load(w + r * K + k);
+    for (int s = 0; s < S; ++s) {
+      const Vf row = load(w + k + s * kLanes);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      const Vf v = load(x + m * ldx + k);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) lanes[m][r] += v * row[r];
+      for (int m = 0; m < M; ++m) lanes[m][s] += load(x + m * ldx + k + s * kLanes) * row;
     }
   }
+  for (; k + kLanes <= K; k += kLanes) {
+    const Vf row = load(w + k);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) lanes[m][0] += load(x + m * ldx + k) * row;
+  }
   for (int m = 0; m < M; ++m) {
-    for (int r = 0; r < R; ++r) {
-      float rest = 0;
-      for (int64_t i = k; i < K; ++i) rest += x[m * ldx + i] * float(w[r * K + i]);
-      result[m][r] = sum(lanes[m][r]) + rest;
-    }
+    float rest = 0;
+    for (int64_t i = k; i < K; ++i) rest += x[m * ldx + i] * float(w[i]);
+    for (int s = 1; s < S; ++s) lanes[m][0] += lanes[m][s];
+    result[m] = sum(lanes[m][0]) + rest;
   }
 }
 
-template <int M, int R, class T>
-void rows(const MatMul& op, const float* x, int64_t ldx, int64_t n) {
+// Rows [begin, end) of the weights.
+template <int M, class T>
+void range(const MatMul& op, const float* x, int64_t ldx, int64_t begin, int64_t end) {
   const int64_t N = op.out.dim(1), K = op.b.dim(1);
-  float result[M][R];
-  dots<M, R, T>(x, ldx, static_cast<const T*>(op.b.data) + n * K, K, result);
-  for (int r = 0; r < R; ++r) {
+  const T* weights = static_cast<const T*>(op.b.data);
+  float result[M];
+  for (int64_t n = begin; n < end; ++n) {
+    dots<M, T>(x, ldx, weights + n * K, K, result);
     const float bias = !op.bias ? 0.0f
-                       : op.bias.dtype == DType::fp32
-                           ? static_cast<const float*>(op.bias.data)[n + r]
-                           : float(static_cast<const bf16*>(op.bias.data)[n + r]);
+                       : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
+                                                      : float(static_cast<const bf16*>(op.bias.data)[n]);
     for (int m = 0; m < M; ++m) {
-      const float y = result[m][r] + bias;
+      const float y = result[m] + bias;
       if (op.out.dtype == DType::bf16) {
-        static_cast<bf16*>(op.out.data)[m * N + n + r] = bf16(y);
+        static_cast<bf16*>(op.out.data)[m * N + n] = bf16(y);
       } else {
-        float* out = static_cast<float*>(op.out.data) + m * N + n + r;
+        float* out = static_cast<float*>(op.out.data) + m * N + n;
         *out = op.accumulate ? *out + y : y;
       }
     }
   }
-}
-
-// More weight rows at once where few rows of x leave registers free.
-template <int M, class T>
-void range(const MatMul& op, const float* x, int64_t ldx, int64_t begin, int64_t end) {
-  constexpr int R = M == 1 ? 8 : M == 2 ? 4 : M <= 4 ? 2 : 1;
-  int64_t n = begin;
-  for (; n + R <= end; n += R) rows<M, R, T>(op, x, ldx, n);
-  for (; n < end; ++n) rows<M, 1, T>(op, x, ldx, n);
 }
 
 template <class T>
