@@ -75,9 +75,8 @@ void few_rows(const MatMul& op, const Stream& stream) {
     for (int64_t k = 0; k < K; ++k)
       x[m * ldx + k] = float(op.transpose_a ? a[k * M + m] : a[m * K + k]);
   }
-  // Items of about 64k weights.
-  const int64_t grain = std::max<int64_t>(8, 65536 / K / 8 * 8);
-  parallel_blocks(stream, N, grain, [&](int64_t begin, int64_t end, int) {
+  const int64_t grain = std::max<int64_t>(1, 32768 / (K * int64_t(sizeof(T))));  // blocks of about 32 KiB
+  parallel_stretches(stream, N, grain, [&](int64_t begin, int64_t end, int) {
     switch (M) {
       case 1:
         return range<1, T>(op, x, ldx, begin, end);
