@@ -1,6 +1,8 @@
 // Times of ops added up: rows, floors, what lies between.
 #include "src/roof/op_times.h"
 
+#include <gtest/gtest.h>
+
 #include <limits>
 
 #include "src/core/error.h"

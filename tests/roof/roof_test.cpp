@@ -1,6 +1,8 @@
 // What is measured has its shape; how fast the machine is does not matter.
 #include "src/roof/roof.h"
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 
 #include "comm/self.h"

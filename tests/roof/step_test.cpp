@@ -1,6 +1,8 @@
 // A tiny model's steps, op by op.
 #include "src/roof/step.h"
 
+#include <gtest/gtest.h>
+
 #include <fstream>
 
 #include "comm/self.h"
