@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 #include "kernels/cpu/attention_forward.h"
+#include "kernels/cpu/fold.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
@@ -22,23 +23,6 @@ TW_INLINE float dot(const float* x, const T* y, int64_t Dp) {
   return sum(lanes);
 }
 
-// Lane i of the result is the sum of the lanes of v[i]: half as many vectors with each step, where adding up each alone would
-// take as many steps for one.
-template <int kHalf>
-TW_INLINE void fold(Vf* v) {
-  if constexpr (kHalf > 0) {
-    Vi low, high;  // of the 2 kLanes lanes of two vectors, those that stay and those that are added
-    for (int i = 0; i < kLanes; ++i) {
-      low[i] = i & kHalf ? kLanes + i : i;
-      high[i] = i & kHalf ? kLanes + (i & ~kHalf) : i | kHalf;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kHalf; ++i)
-      v[i] = __builtin_shuffle(v[i], v[i + kHalf], low) + __builtin_shuffle(v[i], v[i + kHalf], high);
-    fold<kHalf / 2>(v);
-  }
-}
-
 // scores[j] = q . keys[j * stride], rows of Dp.
 template <class T>
 TW_INLINE void score(const float* q, const T* keys, int64_t stride, int64_t count, int64_t Dp, float* scores) {
@@ -51,7 +35,7 @@ TW_INLINE void score(const float* q, const T* keys, int64_t stride, int64_t coun
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) lanes[i] += x * load(row + i * stride + d);
     }
-    fold<kLanes / 2>(lanes);
+    fold(lanes);
     store(scores + j, lanes[0]);
   }
   for (; j < count; ++j) scores[j] = dot(q, keys + j * stride, Dp);

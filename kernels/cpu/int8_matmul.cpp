@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/cpu/fold.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/vector.h"
 #include "src/core/thread_team.h"
@@ -47,16 +48,20 @@ TW_INLINE Vi pair_products(Shorts a, Shorts b) {
 #endif
 }
 
-// Rows of x as integers: (M, row) int16, 0 behind K, and (M, groups) scales.
+TW_INLINE Vf floats(const float* p) { return tw::cpu::TW_SIMD_NAMESPACE::load(p); }  // load of integers hides that of floats
+TW_INLINE Vf floats(const bf16* p) { return tw::cpu::TW_SIMD_NAMESPACE::load(p); }
+
+// Rows of x as integers: (M, row) int16, 0 behind K, and scales, `stride` floats a row, 0 behind its groups.
 struct Activations {
   int16_t* values;
   float* scales;
-  int64_t row, groups;
+  int64_t row, groups, stride;
 };
 
 template <class T>
 void quantize(const T* x, int64_t M, int64_t K, Activations to) {
-  for (int64_t m = 0; m < M; ++m)
+  for (int64_t m = 0; m < M; ++m) {
+    std::fill(to.scales + m * to.stride + to.groups, to.scales + (m + 1) * to.stride, 0.0f);
     for (int64_t g = 0; g < to.groups; ++g) {
       const T* from = x + m * K + g * kInt8Group;
       int16_t* out = to.values + m * to.row + g * kInt8Group;
@@ -66,16 +71,16 @@ void quantize(const T* x, int64_t M, int64_t K, Activations to) {
       for (int64_t i = count; i < kInt8Group; ++i) wide[i] = 0;
       Vf magnitude = {}, difference = {};
       for (int i = 0; i < kInt8Group; i += kLanes) {
-        const Vf v = tw::cpu::TW_SIMD_NAMESPACE::load(wide + i);
+        const Vf v = floats(wide + i);
         magnitude = larger(v < 0.0f ? -v : v, magnitude);
         difference += v - v;  // NaN where v is not finite
       }
       const float largest = max(magnitude), nothing = sum(difference);
       const bool finite = nothing == 0;
-      to.scales[m * to.groups + g] = finite ? largest / kLargest : std::numeric_limits<float>::quiet_NaN();
+      to.scales[m * to.stride + g] = finite ? largest / kLargest : std::numeric_limits<float>::quiet_NaN();
       const float factor = finite && largest > 0 ? std::min(kLargest / largest, std::numeric_limits<float>::max()) : 0.0f;
       for (int i = 0; i < kInt8Group; i += kLanes) {
-        Vf v = tw::cpu::TW_SIMD_NAMESPACE::load(wide + i) * factor;
+        Vf v = floats(wide + i) * factor;
         const Vf magic = fill(0x1.8p23f);  // adding it rounds to an integer
         v = finite ? (v + magic) - magic : Vf{};
         typedef int16_t Narrow __attribute__((vector_size(kLanes * 2)));
@@ -83,42 +88,64 @@ void quantize(const T* x, int64_t M, int64_t K, Activations to) {
         std::memcpy(out + i, &narrow, sizeof narrow);
       }
     }
-}
-
-// result[m] = x[m,:] . w
-template <int M>
-TW_INLINE void dots(const Activations& x, const int8_t* w, const bf16* scales, float (&result)[M]) {
-  Vf lanes[M] = {};
-  for (int64_t g = 0; g < x.groups; ++g) {
-    const int8_t* row = w + g * kInt8Group;
-    Vi sums[M] = {};
-#pragma GCC unroll 8
-    for (int i = 0; i < kInt8Group; i += 2 * kLanes) {
-      const Shorts weights = load(row + i);
-#pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) sums[m] += pair_products(weights, load(x.values + m * x.row + g * kInt8Group + i));
-    }
-    const float scale = float(scales[g]);
-#pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) lanes[m] += __builtin_convertvector(sums[m], Vf) * (scale * x.scales[m * x.groups + g]);
   }
-  for (int m = 0; m < M; ++m) result[m] = sum(lanes[m]);
 }
 
+// The sum of lanes[m] is x[m,:] . w. whole: kLanes scales may be read from each that belongs to w.
+template <int M>
+TW_INLINE void dots(const Activations& x, const int8_t* w, const bf16* scales, bool whole, Vf (&lanes)[M]) {
+  for (int m = 0; m < M; ++m) lanes[m] = Vf{};
+  for (int64_t first = 0; first < x.groups; first += kLanes) {
+    const int64_t count = std::min<int64_t>(kLanes, x.groups - first);
+    const Vf of_weights = whole ? floats(scales + first) : load_some(scales + first, count);
+    float factors[M][kLanes];
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) store(factors[m], of_weights * floats(x.scales + m * x.stride + first));
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t k = (first + i) * kInt8Group;
+      Vi sums[M] = {};
+#pragma GCC unroll 8
+      for (int j = 0; j < kInt8Group; j += 2 * kLanes) {
+        const Shorts weights = load(w + k + j);
+#pragma GCC unroll 8
+        for (int m = 0; m < M; ++m) sums[m] += pair_products(weights, load(x.values + m * x.row + k + j));
+      }
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) lanes[m] += __builtin_convertvector(sums[m], Vf) * factors[m][i];
+    }
+  }
+}
+
+TW_INLINE float bias_at(const Int8MatMul& op, int64_t n) {
+  return !op.bias                        ? 0.0f
+         : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
+                                        : float(static_cast<const bf16*>(op.bias.data)[n]);
+}
+TW_INLINE void put_out(const Int8MatMul& op, int64_t i, float y) {
+  if (op.out.dtype == DType::bf16) static_cast<bf16*>(op.out.data)[i] = bf16(y);
+  else static_cast<float*>(op.out.data)[i] = y;
+}
+
+// Weight rows [begin, end), kLanes at a time.
 template <int M>
 void range(const Int8MatMul& op, const Activations& x, int64_t begin, int64_t end) {
-  const int64_t N = op.out.dim(1);
+  const int64_t N = op.out.dim(1), padded = (x.groups + kLanes - 1) / kLanes * kLanes;
   const int8_t* values = static_cast<const int8_t*>(op.values.data);
   const bf16* scales = static_cast<const bf16*>(op.scales.data);
-  float result[M];
-  for (int64_t n = begin; n < end; ++n) {
-    dots<M>(x, values + n * x.row, scales + n * x.groups, result);
-    const float bias = !op.bias ? 0.0f
-                       : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
-                                                      : float(static_cast<const bf16*>(op.bias.data)[n]);
+  Vf lanes[M], rows[M][kLanes];
+  float sums[kLanes];
+  for (int64_t n = begin; n < end; n += kLanes) {
+    const int64_t count = std::min<int64_t>(kLanes, end - n);
+    for (int64_t r = 0; r < count; ++r) {
+      const int64_t row = n + r;
+      dots<M>(x, values + row * x.row, scales + row * x.groups, row * x.groups + padded <= N * x.groups, lanes);
+      for (int m = 0; m < M; ++m) rows[m][r] = lanes[m];
+    }
     for (int m = 0; m < M; ++m) {
-      if (op.out.dtype == DType::bf16) static_cast<bf16*>(op.out.data)[m * N + n] = bf16(result[m] + bias);
-      else static_cast<float*>(op.out.data)[m * N + n] = result[m] + bias;
+      for (int64_t r = count; r < kLanes; ++r) rows[m][r] = Vf{};
+      fold(rows[m]);
+      store(sums, rows[m][0]);
+      for (int64_t r = 0; r < count; ++r) put_out(op, m * N + n + r, sums[r] + bias_at(op, n + r));
     }
   }
 }
@@ -127,11 +154,11 @@ void range(const Int8MatMul& op, const Activations& x, int64_t begin, int64_t en
 
 void int8_few_rows(const Int8MatMul& op, const Stream& stream) {
   const int64_t M = op.a.dim(0), K = op.a.dim(1), N = op.out.dim(1);
-  const int64_t groups = int8_groups(K), row = int8_row(K);
-  char* memory = static_cast<char*>(stream.team().workspace(size_t(M * row) * sizeof(int16_t) + size_t(M * groups) * sizeof(float)));
-  const Activations x{reinterpret_cast<int16_t*>(memory), reinterpret_cast<float*>(memory + size_t(M * row) * sizeof(int16_t)), row, groups};
+  const int64_t groups = int8_groups(K), row = int8_row(K), stride = (groups + kLanes - 1) / kLanes * kLanes;
+  char* memory = static_cast<char*>(stream.team().workspace(size_t(M * row) * sizeof(int16_t) + size_t(M * stride) * sizeof(float)));
+  const Activations x{reinterpret_cast<int16_t*>(memory), reinterpret_cast<float*>(memory + size_t(M * row) * sizeof(int16_t)), row, groups, stride};
   op.a.dtype == DType::bf16 ? quantize(op.a.as<bf16>(), M, K, x) : quantize(op.a.as<float>(), M, K, x);
-  const int64_t grain = std::max<int64_t>(1, 32768 / std::max<int64_t>(row, 1));  // blocks of about 32 KiB
+  const int64_t grain = std::max<int64_t>(1, 32768 / (std::max<int64_t>(row, 1) * kLanes)) * kLanes;  // blocks of about 32 KiB
   parallel_stretches(stream, N, grain, [&](int64_t begin, int64_t end, int) {
     switch (M) {
       case 1: return range<1>(op, x, begin, end);
