@@ -86,8 +86,10 @@ void cpu::quantize_int8(const QuantizeInt8& op, const Stream& stream) {
         if (!finite || !std::isfinite(float(scale))) bad = true;
         scales[n * groups + g] = scale;
         const float s = float(scale);
-        for (int64_t i = 0; i < count; ++i) to[i] = finite && s > 0 ? int8_t(std::clamp(std::nearbyint(from[i] / s), -127.0f, 127.0f)) : int8_t(0);
-        std::fill(to + count, to + kInt8Group, int8_t(0));
+        std::fill(to, to + kInt8Group, int8_t(0));
+        if (!finite || s == 0) continue;
+        constexpr float kMagic = 0x1.8p23f;  // adding it rounds to an integer
+        for (int64_t i = 0; i < count; ++i) to[i] = int8_t(int32_t(std::clamp((from[i] / s + kMagic) - kMagic, -127.0f, 127.0f)));
       }
   });
   TW_CHECK(!bad, data, "a weight is not finite: it has no 8-bit value");
