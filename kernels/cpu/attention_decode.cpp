@@ -1,5 +1,6 @@
 #include "kernels/attention.h"
 #include "kernels/cpu/attention_forward.h"
+#include "kernels/cpu/fold.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
@@ -36,7 +37,7 @@ TW_INLINE float softmax_row(float* s, int64_t visible, int64_t width, float& lar
   return factor;
 }
 
-// Few query rows against a long cache are bound by memory: keys and values are read once, in chunks
+// Few query rows against a long cache are bound by memory: keys and values come from it once, in chunks
 // that stay in the first-level cache while every row of the group uses them.
 constexpr int64_t kFewRows = 8;       // rows of one kv head up to which this way is taken
 constexpr int64_t kPartLength = 256;  // cached positions of one item, where items are few
@@ -46,22 +47,48 @@ struct Partial {
   float *largest, *total, *result;
 };
 
-TW_INLINE float dot(const float* x, const float* y, int64_t D) {
-  Vf lanes[2] = {};
-  int64_t d = 0;
-  for (; d + 2 * kLanes <= D; d += 2 * kLanes) {
-    lanes[0] += load(x + d) * load(y + d);
-    lanes[1] += load(x + d + kLanes) * load(y + d + kLanes);
-  }
-  if (d + kLanes <= D) lanes[0] += load(x + d) * load(y + d), d += kLanes;
-  float rest = 0;
-  for (; d < D; ++d) rest += x[d] * y[d];
-  return sum(lanes[0] + lanes[1]) + rest;
+template <class T>
+TW_INLINE float dot(const float* x, const T* y, int64_t Dp) {
+  Vf lanes = {};
+  for (int64_t d = 0; d < Dp; d += kLanes) lanes += load(x + d) * load(y + d);
+  return sum(lanes);
 }
 
-// y += p x
-TW_INLINE void add_scaled(float* y, const float* x, float p, int64_t Dp) {
-  for (int64_t d = 0; d < Dp; d += kLanes) store(y + d, load(y + d) + load(x + d) * p);
+// scores[j] = q . keys[j * stride], rows of Dp.
+template <class T>
+TW_INLINE void score(const float* q, const T* keys, int64_t stride, int64_t count, int64_t Dp, float* scores) {
+  int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+    const T* row = keys + j * stride;
+    Vf lanes[kLanes] = {};
+    for (int64_t d = 0; d < Dp; d += kLanes) {
+      const Vf x = load(q + d);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) lanes[i] += x * load(row + i * stride + d);
+    }
+    fold(lanes);
+    store(scores + j, lanes[0]);
+  }
+  for (; j < count; ++j) scores[j] = dot(q, keys + j * stride, Dp);
+}
+
+// y = factor y + sum of weights[j] values[j * stride], rows of Dp; kVectors of y stay in registers.
+template <int kVectors, class T>
+TW_INLINE void add_weighted(float* y, float factor, const float* weights, const T* values, int64_t stride, int64_t count) {
+  Vf sums[kVectors];
+  for (int i = 0; i < kVectors; ++i) sums[i] = load(y + i * kLanes) * factor;
+  for (int64_t j = 0; j < count; ++j) {
+    const T* row = values + j * stride;
+#pragma GCC unroll 4
+    for (int i = 0; i < kVectors; ++i) sums[i] += load(row + i * kLanes) * weights[j];
+  }
+  for (int i = 0; i < kVectors; ++i) store(y + i * kLanes, sums[i]);
+}
+template <class T>
+TW_INLINE void add_weighted(float* y, float factor, const float* weights, const T* values, int64_t stride, int64_t count, int64_t Dp) {
+  int64_t d = 0;
+  for (; d + 4 * kLanes <= Dp; d += 4 * kLanes) add_weighted<4>(y + d, factor, weights, values + d, stride, count);
+  for (; d < Dp; d += kLanes) add_weighted<1>(y + d, factor, weights, values + d, stride, count);
 }
 
 // Rows r of q (dense, Dp) at positions[r] against cache rows [begin, end).
@@ -69,34 +96,32 @@ template <class T>
 void few_rows(const float* q, int64_t rows, const int64_t* positions, const T* k, const T* v,
               int64_t begin, int64_t end, int64_t D, Partial partial, float* scratch) {
   const int64_t Dp = round_up(D, kLanes);
+  const bool whole = D == Dp;              // rows are used where they lie
   float* block = scratch;                  // (kKeyBlock, Dp)
   float* scores = block + kKeyBlock * Dp;  // (rows, kKeyBlock)
   std::fill_n(partial.largest, rows, -HUGE_VALF);
   std::fill_n(partial.total, rows, 0.0f);
   std::fill_n(partial.result, rows * Dp, 0.0f);
   for (int64_t u = begin; u < end; u += kKeyBlock) {
-    const int64_t keys = std::min(kKeyBlock, end - u), width = round_up(keys, kLanes);
-    load_rows(block, Dp, k + u * D, D, keys, D);
+    const int64_t keys = std::min(kKeyBlock, end - u);
+    if (!whole) load_rows(block, Dp, k + u * D, D, keys, D);
+    float factors[kFewRows];
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < keys; ++j)
-        scores[r * kKeyBlock + j] = dot(q + r * Dp, block + j * Dp, D);
       const int64_t visible = std::clamp<int64_t>(positions[r] + 1 - u, 0, keys);
       float* s = scores + r * kKeyBlock;
-      if (visible == 0) {
-        std::fill_n(s, width, 0.0f);
-        continue;
-      }
-      const float factor = softmax_row(s, visible, width, partial.largest[r], partial.total[r]);
-      for (int64_t d = 0; d < Dp; d += kLanes) {
-        store(partial.result + r * Dp + d, load(partial.result + r * Dp + d) * factor);
-      }
+      if (visible == 0) continue;
+      if (whole) score(q + r * Dp, k + u * D, D, visible, Dp, s);
+      else score(q + r * Dp, static_cast<const float*>(block), Dp, visible, Dp, s);
+      factors[r] = softmax_row(s, visible, round_up(visible, kLanes), partial.largest[r], partial.total[r]);
     }
-    load_rows(block, Dp, v + u * D, D, keys, D);
+    if (!whole) load_rows(block, Dp, v + u * D, D, keys, D);
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < keys; ++j) {
-        if (u + j <= positions[r])
-          add_scaled(partial.result + r * Dp, block + j * Dp, scores[r * kKeyBlock + j], Dp);
-      }
+      const int64_t visible = std::clamp<int64_t>(positions[r] + 1 - u, 0, keys);
+      const float* s = scores + r * kKeyBlock;
+      float* y = partial.result + r * Dp;
+      if (visible == 0) continue;
+      if (whole) add_weighted(y, factors[r], s, v + u * D, D, visible, Dp);
+      else add_weighted(y, factors[r], s, static_cast<const float*>(block), Dp, visible, Dp);
     }
   }
 }

@@ -1,4 +1,5 @@
 #include "kernels/embedding.h"
+#include "kernels/int8_matmul.h"
 
 #include <cstring>
 
@@ -37,6 +38,26 @@ void forward(const EmbeddingForward& op, const Stream& stream) {
       }
       const T* position = positions + (first + n % length - (starts ? starts[n] : 0)) * C;
       for_vectors(C, [=](int64_t c, auto part) TW_STEP { put(to + c, part, get(token + c, part) + get(position + c, part)); });
+    }
+  });
+}
+
+template <class T>
+void forward_int8(const EmbeddingForward& op, const Stream& stream) {
+  const int64_t N = op.ids.count(), length = op.ids.dim(1), C = op.x.dim(2), first = op.first_position;
+  const int64_t row = op.tokens.dim(1), groups = op.token_scales.dim(1);
+  const int32_t *ids = op.ids.as<int32_t>(), *starts = op.starts ? op.starts.as<int32_t>() : nullptr;
+  const int8_t* tokens = op.tokens.as<int8_t>();
+  const bf16* scales = op.token_scales.as<bf16>();
+  const T* positions = op.positions ? op.positions.as<T>() : nullptr;
+  T* x = op.x.as<T>();
+  parallel_blocks(stream, N, 64, [=](int64_t begin, int64_t end, int) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int8_t* token = tokens + int64_t(ids[n]) * row;
+      const bf16* scale = scales + int64_t(ids[n]) * groups;
+      const T* position = positions ? positions + (first + n % length - (starts ? starts[n] : 0)) * C : nullptr;
+      for (int64_t c = 0; c < C; ++c)
+        x[n * C + c] = T(float(token[c]) * float(scale[c / kInt8Group]) + (position ? float(position[c]) : 0.0f));
     }
   });
 }
@@ -85,6 +106,7 @@ void backward(const EmbeddingBackward& op, const Stream& stream) {
 void embedding_forward(const EmbeddingForward& op, const Stream& stream) {
   check_ids(op.ids, op.tokens.dim(0));
   check_starts(op.starts);
+  if (op.token_scales) return op.x.dtype == DType::bf16 ? forward_int8<bf16>(op, stream) : forward_int8<float>(op, stream);
   op.tokens.dtype == DType::bf16 ? forward<bf16>(op, stream) : forward<float>(op, stream);
 }
 void embedding_backward(const EmbeddingBackward& op, const Stream& stream) {

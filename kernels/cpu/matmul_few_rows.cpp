@@ -2,6 +2,7 @@
 // dot products that read every weight once.
 #include <algorithm>
 
+#include "kernels/cpu/fold.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/vector.h"
 #include "src/core/thread_team.h"
@@ -9,60 +10,73 @@
 TW_SIMD_BEGIN
 namespace {
 
-// dots[m][r] = x[m,:] . w[r,:]
-template <int M, int R, class T>
-TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, float (&result)[M][R]) {
-  Vf lanes[M][R] = {};
+// One weight row is read at a time: several at once are as many streams of memory, which the processor fetches ahead at
+// little more than half of its bandwidth. Few rows of x leave registers for several sums of each, which hide the time an
+// addition takes.
+template <int M>
+constexpr int kSums = M == 1 ? 4 : M == 2 ? 3 : M <= 4 ? 2 : 1;
+
+// The sum of lanes[m], and rest[m], is x[m,:] . w.
+template <int M, class T>
+TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, Vf (&lanes)[M], float (&rest)[M]) {
+  constexpr int S = kSums<M>;
+  Vf sums[M][S] = {};
   int64_t k = 0;
-  for (; k + kLanes <= K; k += kLanes) {
-    Vf row[R];
+  for (; k + S * kLanes <= K; k += S * kLanes) {
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) row[r] = load(w + r * K + k);
+    for (int s = 0; s < S; ++s) {
+      const Vf row = load(w + k + s * kLanes);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) {
-      const Vf v = load(x + m * ldx + k);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) lanes[m][r] += v * row[r];
+      for (int m = 0; m < M; ++m) sums[m][s] += load(x + m * ldx + k + s * kLanes) * row;
     }
+  }
+  for (; k + kLanes <= K; k += kLanes) {
+    const Vf row = load(w + k);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) sums[m][0] += load(x + m * ldx + k) * row;
   }
   for (int m = 0; m < M; ++m) {
-    for (int r = 0; r < R; ++r) {
-      float rest = 0;
-      for (int64_t i = k; i < K; ++i) rest += x[m * ldx + i] * float(w[r * K + i]);
-      result[m][r] = sum(lanes[m][r]) + rest;
-    }
+    rest[m] = 0;
+    for (int64_t i = k; i < K; ++i) rest[m] += x[m * ldx + i] * float(w[i]);
+    lanes[m] = sums[m][0];
+    for (int s = 1; s < S; ++s) lanes[m] += sums[m][s];
   }
 }
 
-template <int M, int R, class T>
-void rows(const MatMul& op, const float* x, int64_t ldx, int64_t n) {
-  const int64_t N = op.out.dim(1), K = op.b.dim(1);
-  float result[M][R];
-  dots<M, R, T>(x, ldx, static_cast<const T*>(op.b.data) + n * K, K, result);
-  for (int r = 0; r < R; ++r) {
-    const float bias = !op.bias ? 0.0f
-                       : op.bias.dtype == DType::fp32
-                           ? static_cast<const float*>(op.bias.data)[n + r]
-                           : float(static_cast<const bf16*>(op.bias.data)[n + r]);
-    for (int m = 0; m < M; ++m) {
-      const float y = result[m][r] + bias;
-      if (op.out.dtype == DType::bf16) {
-        static_cast<bf16*>(op.out.data)[m * N + n + r] = bf16(y);
-      } else {
-        float* out = static_cast<float*>(op.out.data) + m * N + n + r;
-        *out = op.accumulate ? *out + y : y;
-      }
-    }
+TW_INLINE float bias_at(const MatMul& op, int64_t n) {
+  return !op.bias                        ? 0.0f
+         : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
+                                        : float(static_cast<const bf16*>(op.bias.data)[n]);
+}
+TW_INLINE void put_out(const MatMul& op, int64_t i, float y) {
+  if (op.out.dtype == DType::bf16) {
+    static_cast<bf16*>(op.out.data)[i] = bf16(y);
+  } else {
+    float* out = static_cast<float*>(op.out.data) + i;
+    *out = op.accumulate ? *out + y : y;
   }
 }
 
-// More weight rows at once where few rows of x leave registers free.
+// Rows [begin, end) of the weights, kLanes at a time.
 template <int M, class T>
 void range(const MatMul& op, const float* x, int64_t ldx, int64_t begin, int64_t end) {
-  constexpr int R = M == 1 ? 8 : M == 2 ? 4 : M <= 4 ? 2 : 1;
-  int64_t n = begin;
-  for (; n + R <= end; n += R) rows<M, R, T>(op, x, ldx, n);
-  for (; n < end; ++n) rows<M, 1, T>(op, x, ldx, n);
+  const int64_t N = op.out.dim(1), K = op.b.dim(1);
+  const T* weights = static_cast<const T*>(op.b.data);
+  Vf lanes[M], rows[M][kLanes];
+  float rest[M], rests[M][kLanes], sums[kLanes];
+  for (int64_t n = begin; n < end; n += kLanes) {
+    const int64_t count = std::min<int64_t>(kLanes, end - n);
+    for (int64_t r = 0; r < count; ++r) {
+      dots<M, T>(x, ldx, weights + (n + r) * K, K, lanes, rest);
+      for (int m = 0; m < M; ++m) rows[m][r] = lanes[m], rests[m][r] = rest[m];
+    }
+    for (int m = 0; m < M; ++m) {
+      for (int64_t r = count; r < kLanes; ++r) rows[m][r] = Vf{};
+      fold(rows[m]);
+      store(sums, rows[m][0]);
+      for (int64_t r = 0; r < count; ++r) put_out(op, m * N + n + r, sums[r] + rests[m][r] + bias_at(op, n + r));
+    }
+  }
 }
 
 template <class T>
@@ -75,9 +89,8 @@ void few_rows(const MatMul& op, const Stream& stream) {
     for (int64_t k = 0; k < K; ++k)
       x[m * ldx + k] = float(op.transpose_a ? a[k * M + m] : a[m * K + k]);
   }
-  // Items of about 64k weights.
-  const int64_t grain = std::max<int64_t>(8, 65536 / K / 8 * 8);
-  parallel_blocks(stream, N, grain, [&](int64_t begin, int64_t end, int) {
+  const int64_t grain = std::max<int64_t>(1, 32768 / (K * int64_t(sizeof(T)) * kLanes)) * kLanes;  // blocks of about 32 KiB
+  parallel_stretches(stream, N, grain, [&](int64_t begin, int64_t end, int) {
     switch (M) {
       case 1:
         return range<1, T>(op, x, ldx, begin, end);

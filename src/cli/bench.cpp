@@ -6,6 +6,7 @@
 #include "src/cli/command.h"
 #include "src/cli/compute.h"
 #include "src/cli/job.h"
+#include "src/cli/model_at_work.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/machine/surroundings.h"
@@ -64,20 +65,43 @@ Json to_json(const StepReport& r, bool with_floors) {
           {"ops", rows}};
 }
 
+Json to_json(const GenerationReport& r) {
+  Json rows = Json::array();
+  for (const OpRow& row : r.ops.rows) rows.push_back({{"op", row.op}, {"calls", row.calls}, {"seconds", row.seconds}, {"bytes", row.bytes}});
+  return {{"model", name_of(r.model.type)},
+          {"dtype", name_of(r.dtype)},
+          {"quantization", name_of(r.quantization)},
+          {"parameters", r.parameters},
+          {"prompt_tokens", r.prompt},
+          {"tokens", r.tokens},
+          {"token_seconds", to_json(r.token)},
+          {"tokens_per_second", r.tokens_per_second()},
+          {"weight_bytes", r.weight_bytes},
+          {"weight_bytes_per_token", r.read_bytes},
+          {"weight_bytes_per_second", r.weight_rate()},
+          {"memory_read_bytes_per_second", r.read_rate > 0 ? Json(r.read_rate) : Json()},
+          {"ops", rows}};
+}
+
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.",
-                      "tokenwerk bench --roof configs/tiny-cpu.toml\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
-  bool roof_wanted = false, json = false, whole = false, plain = false;
-  int64_t steps = 5;
+  Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.\n"
+                      "With --generate: of generation, one token after the other.",
+                      "tokenwerk bench --roof configs/tiny-cpu.toml\n  tokenwerk bench --generate configs/gpt2-124m.toml --generate.quantization int8\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
+  bool roof_wanted = false, json = false, whole = false, plain = false, generate = false;
+  int64_t steps = 5, tokens = 128;
   arguments.flag("--roof", roof_wanted, "Measure matrix products, memory, disk and exchange first, and how far each op is from them");
   arguments.option("--steps", steps, "Steps that are measured (5)");
   arguments.flag("--whole", whole, "All micro batches of a step, as training.global_batch_size says; else one a rank");
   arguments.flag("--plain", plain, "Whole steps alone, as training runs them: no op is timed");
+  arguments.flag("--generate", generate, "Generation instead of training: tokens a second, and how fast the weights are read");
+  arguments.option("--tokens", tokens, "Tokens that are generated with --generate (128)");
   arguments.flag("--json", json, "Print everything as JSON to standard output");
   arguments.allow_settings();
   arguments.allow_device();
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(steps >= 1 && steps <= 10000, config, "--steps {}: 1 to 10000", steps);
+  TW_CHECK(tokens >= 1 && tokens <= 1 << 20, config, "--tokens {}: 1 to 2^20", tokens);
+  TW_CHECK(!generate || (!whole && !plain), config, "--whole and --plain are of training steps, --generate is not");
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   const bool leader = world.rank() == 0;
   Compute compute(config, world);
@@ -112,6 +136,20 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       print(text);
       flush_output();
     }
+  }
+  if (generate) {
+    if (!leader) return ExitCode::ok;  // as the command generate: one rank is enough
+    say("generation");
+    const GenerationOptions options{.tokens = tokens, .dtype = dtype_of(config),
+                                    .quantization = quantization_named(config.get<std::string>("generate.quantization")),
+                                    .roof = roof ? &*roof : nullptr, .on_tokens = [] { stop_if_asked(); }};
+    if (config.get<int64_t>("model.max_position_embeddings") == 0)
+      config.set("model.max_position_embeddings", std::max(config.get<int64_t>("training.seq_len"), options.prompt + 2 * tokens), "bench");
+    const int64_t vocab = config.get<int64_t>(config.get<int64_t>("model.vocab_size") > 0 ? "model.vocab_size" : "tokenizer.vocab_size");
+    const GenerationReport report = measure_generation(resolve_model(config, vocab, std::nullopt), stream, options);
+    if (json) result["generation"] = to_json(report);
+    print((json ? result.dump() : generation_table(report, roof_wanted)) + "\n");
+    return ExitCode::ok;
   }
   say("training steps");
   const EnergyMeter meter(energy_options(config), world, compute.gpus());

@@ -59,7 +59,7 @@ nlohmann::json memorisation(const ModelAtWork& m, const TokenFile& training, con
   if (half == 0) return nullptr;
   options.prompt_tokens = std::min(options.prompt_tokens, half);
   options.continuation_tokens = std::min(options.continuation_tokens, half);
-  Generator generator(m.model, m.table, m.weights.view(), stream);
+  Generator generator(m.model, m.table, m.inference_weights(), stream);
   const Recitation known = test_recitation(generator, training, options);
   Recitation control;
   for (const auto& file : held_out) {
@@ -110,9 +110,10 @@ void evaluate_step(Job& job) {
   }
   PhaseTimer timer(job.phases(), "eval", job.meter, job.world);
   const double start = now_seconds();
-  const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream);
+  const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream,
+                      quantization_named(job.config.get<std::string>("eval.quantization")));
   // The same checkpoint on the same tokens gives the same numbers.
-  std::string key = m.origin + " " + std::string(name_of(m.weights.dtype()));
+  std::string key = m.origin + " " + m.precision();
   for (const auto& file : files) key += " " + file.second->checksum();
   for (const char* setting : {"eval.memorisation_passages", "eval.memorisation_prompt", "eval.memorisation_continuation"})
     key += " " + std::to_string(job.config.get<int64_t>(setting));
@@ -139,7 +140,7 @@ void evaluate_step(Job& job) {
     if (m.tokenizer) add_baselines(*m.tokenizer, training.get(), splits, job.team, job.show_progress);
     nlohmann::json out = {{"key", key},
                           {"checkpoint", m.origin},
-                          {"dtype", std::string(name_of(m.weights.dtype()))},
+                          {"dtype", m.precision()},
                           {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));
     if (training) {
@@ -164,7 +165,7 @@ void write_logits(const ModelAtWork& m, const fs::path& ids_file, const fs::path
   for (const auto& row : rows)
     TW_CHECK(int64_t(row.size()) == T, data, "{}: rows of {} and {} ids: all must be of one length", ids_file.string(), T, row.size());
   Tensor all({int64_t(rows.size()), T, V}, DType::fp32);
-  Generator generator(m.model, m.table, m.weights.view(), stream);
+  Generator generator(m.model, m.table, m.inference_weights(), stream);
   for (size_t r = 0; r < rows.size(); ++r) {
     const Tensor logits = generator.logits(rows[r]);
     std::copy_n(logits.as<float>(), T * V, all.as<float>() + int64_t(r) * T * V);
@@ -178,12 +179,13 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "and whether the model recites its training text.",
                       "tokenwerk eval runs/first\n  tokenwerk eval hf-folder --data val.h5 --json\n"
                       "  tokenwerk eval hf-folder --ids ids.txt --logits logits.npy");
-  std::string path, tokenizer, ids, logits;
+  std::string path, tokenizer, ids, logits, quantization;
   std::vector<std::string> data;
   bool json = false;
   arguments.word("MODEL", path, "Run, checkpoint or Hugging Face folder");
   arguments.options("--data", data, "Token file to evaluate on (may be repeated); else a run's val and test");
   arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
+  arguments.option("--quantization", quantization, "none or int8: the model as it is with weights of 8 bits (eval.quantization)");
   arguments.option("--ids", ids, "Rows of token ids (.npy or text): write their logits instead");
   arguments.option("--logits", logits, "The .npy file for them");
   arguments.flag("--json", json, "Print the result as JSON to standard output");
@@ -192,6 +194,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(ids.empty() == logits.empty(), config, "--ids and --logits go together");
   Config config = load_model_config(path, arguments);
+  if (!quantization.empty()) config.set_text("eval.quantization", quantization, "command line");
 
   if (data.empty() && ids.empty()) {
     TW_CHECK(fs::exists(fs::path(path) / "checkpoints"), config, "{} is no run folder: name token files with --data", path);
@@ -206,7 +209,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   }
   Compute compute(config, world);
   const Stream stream = compute.stream();
-  const ModelAtWork m(path, dtype_of(config), tokenizer, stream);
+  const ModelAtWork m(path, dtype_of(config), tokenizer, stream, quantization_named(config.get<std::string>("eval.quantization")));
   if (!ids.empty()) {
     if (world.rank() == 0) write_logits(m, ids, logits, stream);
     return ExitCode::ok;
@@ -218,7 +221,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (world.rank() != 0) return ExitCode::ok;
   if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, compute.team(), !json);
   if (json) {
-    nlohmann::json out = {{"model", m.origin}, {"splits", nlohmann::json::array()}};
+    nlohmann::json out = {{"model", m.origin}, {"dtype", m.precision()}, {"splits", nlohmann::json::array()}};
     for (const EvaluatedSplit& s : splits) out["splits"].push_back(to_json(s));
     print(out.dump(2) + "\n");
   } else {

@@ -182,13 +182,13 @@ std::vector<EvaluatedSplit> evaluate_files(const ModelAtWork& m, const std::vect
                                            const std::vector<std::vector<std::string>>& domains, const Config& config, Communicator& world,
                                            const Stream& stream) {
   const int64_t T = std::min<int64_t>(m.model.max_position_embeddings, kTokensAtOnce);
-  const PassSizes sizes{.batch = std::max<int64_t>(1, kTokensAtOnce / T), .seq_len = T, .dtype = m.weights.dtype(), .training = false, .logits_at_once = logits_for(stream.device())};
+  const PassSizes sizes{.batch = std::max<int64_t>(1, kTokensAtOnce / T), .seq_len = T, .dtype = m.inference_weights().dtype(), .training = false, .logits_at_once = logits_for(stream.device())};
   ArenaPlan plan;
   Transformer transformer(m.model, sizes, plan);
   BatchFeed feed(plan, sizes.batch, sizes.seq_len, true);
   const Arena arena(plan, stream.device());
   feed.bind(arena, stream);
-  transformer.bind(arena, m.table, m.weights.view(), View{}, stream);
+  transformer.bind(arena, m.table, m.inference_weights(), View{}, stream);
   const double log2_vocabulary = std::log2(double(m.model.vocab_size));
   std::vector<EvaluatedSplit> splits;
   for (size_t f = 0; f < files.size(); ++f) {

@@ -2,6 +2,8 @@
 
 #include "kernels/pointwise.h"
 #include "src/cli/arguments.h"
+#include "src/core/format.h"
+#include "src/core/log.h"
 #include "src/core/staging.h"
 
 namespace tw {
@@ -23,21 +25,33 @@ Tensor in_precision(Tensor weights, DType dtype, const Stream& stream) {
 }  // namespace
 
 ModelAtWork::ModelAtWork(const std::filesystem::path& path, DType dtype, const std::filesystem::path& tokenizer_file,
-                         const Stream& stream)
-    : ModelAtWork(load_model(path), dtype, tokenizer_file, stream) {
+                         const Stream& stream, Quantization quantization)
+    : ModelAtWork(load_model(path), dtype, tokenizer_file, stream, quantization) {
   source = path;
 }
 
-ModelAtWork::ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer_file, const Stream& stream)
+ModelAtWork::ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer_file, const Stream& stream,
+                         Quantization quantization)
     : model(loaded.model),
       table(std::move(loaded.table)),
-      weights(in_precision(std::move(loaded.weights), dtype, stream)),
+      int8(quantization == Quantization::int8 ? std::make_unique<const Int8Weights>(table, loaded.weights.view(), dtype, stream) : nullptr),
       tokenizer_path(tokenizer_file.empty() ? loaded.tokenizer : tokenizer_file),
       origin(loaded.origin) {
+  if (int8) {
+    loaded.weights = {};
+    log_info("weights in 8 bits: {} instead of {} in {}", human_bytes(double(int8->bytes())),
+             human_bytes(double(table.flat_count()) * double(size_of(dtype))), name_of(dtype));
+  } else {
+    weights = in_precision(std::move(loaded.weights), dtype, stream);
+  }
   if (tokenizer_path.empty()) return;
   tokenizer = TextTokenizer::load(tokenizer_path);
   TW_CHECK(tokenizer->vocab_size() <= model.vocab_size, config, "{} has {} tokens, but the model of {} knows {}: another tokenizer's",
            tokenizer_path.string(), tokenizer->vocab_size(), origin, model.vocab_size);
+}
+
+std::string ModelAtWork::precision() const {
+  return std::string(name_of(inference_weights().dtype())) + (int8 ? ", int8 weights" : "");
 }
 
 const TextTokenizer& ModelAtWork::text() const {

@@ -112,6 +112,7 @@ constexpr ConfigKey kKeys[] = {
 
     {"eval.interval", integer, "0", 0, kHuge, "", "Steps from one evaluation to the next; 0 = only at the end."},
     {"eval.steps", integer, "0", 0, kHuge, "", "Samples of an evaluation during training; 0 = all of data.val."},
+    {"eval.quantization", choice, "none", 0, 0, "none int8", "Weights of the evaluation after training: int8 = the loss that the model has with weights of 8 bits, on a CPU."},
     {"eval.memorisation_passages", integer, "64", 0, 1 << 20, "", "Passages of training text, and as many of held-out text, that are tested for recitation; 0 = none."},
     {"eval.memorisation_prompt", integer, "50", 1, 1 << 20, "", "Tokens the model is given of a passage (Carlini et al. 2023, arXiv:2202.07646)."},
     {"eval.memorisation_continuation", integer, "50", 1, 1 << 20, "", "Tokens it has to go on with as they stand there. Half of the model's positions at most, as the prompt."},
@@ -121,6 +122,7 @@ constexpr ConfigKey kKeys[] = {
     {"generate.top_p", real, "0.95", 1e-6, 1, "", "Only the smallest set of tokens whose probability reaches it."},
     {"generate.max_new_tokens", integer, "200", 1, 1 << 30, "", "Longest continuation."},
     {"generate.seed", integer, "0", 0, kHuge, "", "Equal seeds give equal texts."},
+    {"generate.quantization", choice, "none", 0, 0, "none int8", "int8 = matrices as 8-bit integers, a scale for each 64 of a row: half the bytes of bf16; on a CPU."},
     {"generate.prompts", text_list, "[]", 0, 0, "", "Texts to go on from; empty = starts of held-out documents."},
 
     {"energy.enabled", boolean, "true", 0, 0, "", "Read the energy meter."},

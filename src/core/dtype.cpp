@@ -11,7 +11,7 @@ struct Row {
   std::string_view name;
   size_t size;
 };
-constexpr std::array<Row, 10> kTable = {{{DType::fp32, "fp32", 4},
+constexpr std::array<Row, 11> kTable = {{{DType::fp32, "fp32", 4},
                                          {DType::bf16, "bf16", 2},
                                          {DType::fp16, "fp16", 2},
                                          {DType::fp8_e4m3, "fp8_e4m3", 1},
@@ -20,7 +20,8 @@ constexpr std::array<Row, 10> kTable = {{{DType::fp32, "fp32", 4},
                                          {DType::i32, "i32", 4},
                                          {DType::i64, "i64", 8},
                                          {DType::u16, "u16", 2},
-                                         {DType::u8, "u8", 1}}};
+                                         {DType::u8, "u8", 1},
+                                         {DType::i8, "i8", 1}}};
 }  // namespace
 
 size_t size_of(DType dtype) noexcept { return kTable[size_t(dtype)].size; }

@@ -7,7 +7,7 @@
 
 namespace tw {
 
-enum class DType : uint8_t { fp32, bf16, fp16, fp8_e4m3, fp8_e5m2, fp64, i32, i64, u16, u8 };
+enum class DType : uint8_t { fp32, bf16, fp16, fp8_e4m3, fp8_e5m2, fp64, i32, i64, u16, u8, i8 };
 
 size_t size_of(DType dtype) noexcept;                // bytes of one element
 std::string_view name_of(DType dtype) noexcept;      // "fp32", "bf16", ...
@@ -42,6 +42,7 @@ template <> struct DTypeOf<fp16> { static constexpr DType value = DType::fp16; }
 template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::i32; };
 template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::i64; };
 template <> struct DTypeOf<uint16_t> { static constexpr DType value = DType::u16; };
+template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::i8; };
 template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::u8; };
 
 }  // namespace tw

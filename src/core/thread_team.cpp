@@ -13,7 +13,7 @@ inline void pause_cpu() {
 }
 }  // namespace
 
-ThreadTeam::ThreadTeam(int threads) {
+ThreadTeam::ThreadTeam(int threads) : shares_(size_t(std::max(threads, 0))) {
   TW_CHECK(threads >= 1, config, "a thread team needs at least 1 thread, not {}", threads);
   scratch_.resize(size_t(threads));
   spins_ = unsigned(threads) <= std::thread::hardware_concurrency() ? 4000 : 0;
@@ -82,6 +82,29 @@ void ThreadTeam::loop(int thread) {
       done_.notify_one();
     }
   }
+}
+
+void ThreadTeam::share_out(int64_t blocks) {
+  TW_CHECK(blocks <= int64_t(UINT32_MAX), bug, "{} blocks cannot be shared out: at most 2^32 - 1", blocks);
+  const uint64_t n = uint64_t(blocks), threads = uint64_t(size());
+  for (uint64_t t = 0; t < threads; ++t)
+    shares_[t].left.store(n * (t + 1) / threads << 32 | n * t / threads, std::memory_order_relaxed);
+}
+
+int64_t ThreadTeam::take_first(int share) noexcept {
+  std::atomic<uint64_t>& left = shares_[size_t(share)].left;
+  uint64_t now = left.load(std::memory_order_relaxed);
+  while (uint32_t(now) < now >> 32)
+    if (left.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) return int64_t(uint32_t(now));
+  return -1;
+}
+
+int64_t ThreadTeam::take_last(int share) noexcept {
+  std::atomic<uint64_t>& left = shares_[size_t(share)].left;
+  uint64_t now = left.load(std::memory_order_relaxed);
+  while (uint32_t(now) < now >> 32)
+    if (left.compare_exchange_weak(now, now - (uint64_t(1) << 32), std::memory_order_relaxed)) return int64_t((now >> 32) - 1);
+  return -1;
 }
 
 void* ThreadTeam::scratch(int thread, size_t bytes) {

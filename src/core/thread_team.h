@@ -39,6 +39,21 @@ class ThreadTeam {
     dispatch(items, call, &body);
   }
 
+  // Calls body(block, thread) for block in [0, blocks), at most 2^32 - 1, each once: a thread goes through a part of its own
+  // from its beginning, then helps at the ends of the others'. For loops bound by memory, which is fetched ahead well only
+  // where a thread reads on from where it was. Which thread gets a block is left open: what it computes must not depend on it.
+  template <class Body>
+  void run_stretches(int64_t blocks, Body&& body) {
+    if (blocks <= 0) return;
+    if (workers_.empty() || blocks == 1) return run(blocks, body);
+    share_out(blocks);
+    run(size(), [&](int64_t, int thread) {
+      for (int64_t block; (block = take_first(thread)) >= 0;) body(block, thread);
+      for (int other = 1; other < size(); ++other)
+        for (int64_t block; (block = take_last((thread + other) % size())) >= 0;) body(block, thread);
+    });
+  }
+
   // Scratch memory of one thread, at least `bytes`, aligned to 64; kept between calls and grown
   // when asked for more (the contents are lost then). After run() every thread has as much as the
   // one that asked for most, so that no allocation depends on who was given which item.
@@ -55,9 +70,18 @@ class ThreadTeam {
     if (wanted_.load(std::memory_order_relaxed) > level_) grow_scratch();
   }
   void grow_scratch();
+  void share_out(int64_t blocks);
+  int64_t take_first(int share) noexcept;  // -1 = none is left
+  int64_t take_last(int share) noexcept;
+
+  // The blocks [low half, high half) of the word that nobody has taken.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> left{0};
+  };
 
   std::vector<std::thread> workers_;
   std::vector<Memory> scratch_;
+  std::vector<Share> shares_;
   std::atomic<size_t> wanted_{0};  // the most scratch a thread asked for
   size_t level_ = 0;               // what every thread has
   Memory workspace_;
@@ -80,6 +104,15 @@ template <class Body>
 void parallel_blocks(const Stream& stream, int64_t count, int64_t grain, Body&& body) {
   const int64_t blocks = (count + grain - 1) / grain;
   stream.team().run(blocks, [&](int64_t b, int thread) {
+    body(b * grain, b * grain + grain < count ? b * grain + grain : count, thread);
+  });
+}
+
+// The same by ThreadTeam::run_stretches.
+template <class Body>
+void parallel_stretches(const Stream& stream, int64_t count, int64_t grain, Body&& body) {
+  const int64_t blocks = (count + grain - 1) / grain;
+  stream.team().run_stretches(blocks, [&](int64_t b, int thread) {
     body(b * grain, b * grain + grain < count ? b * grain + grain : count, thread);
   });
 }

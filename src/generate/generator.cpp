@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kPromptChunk = 256;  // tokens of a prompt run at a time
 }
 
-Generator::Generator(const ModelConfig& model, const ParameterTable& table, ConstView weights, const Stream& stream)
+Generator::Generator(const ModelConfig& model, const ParameterTable& table, const ModelWeights& weights, const Stream& stream)
     : model_(model), table_(table), weights_(weights), stream_(stream) {}
 
 // Runs ids through the decoder; last_logits (1, V) fp32, on the device, are those after the last one.

@@ -22,8 +22,8 @@ struct Generation {
 
 class Generator {
  public:
-  // weights: flat array of the compute dtype, kept alive by the caller.
-  Generator(const ModelConfig& model, const ParameterTable& table, ConstView weights, const Stream& stream);
+  // weights: kept alive by the caller.
+  Generator(const ModelConfig& model, const ParameterTable& table, const ModelWeights& weights, const Stream& stream);
 
   // Sample number `sample` (it enters the random numbers). prompt: at least one id, each in the vocabulary:
   // Error(data). Beyond the model's positions the oldest half of the window is forgotten (learned and rotary positions
@@ -38,7 +38,7 @@ class Generator {
   void feed(Decoder& decoder, const int32_t* ids, int64_t count, View last_logits);
   ModelConfig model_;
   const ParameterTable& table_;
-  ConstView weights_;
+  ModelWeights weights_;
   Stream stream_;
 };
 

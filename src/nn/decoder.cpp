@@ -6,16 +6,15 @@
 #include "kernels/attention.h"
 #include "kernels/embedding.h"
 #include "kernels/kv_cache.h"
-#include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/pointwise.h"
 #include "kernels/rope.h"
 
 namespace tw {
 
-Decoder::Decoder(const ModelConfig& m, const ParameterTable& table, ConstView weights, int64_t batch, int64_t max_new,
+Decoder::Decoder(const ModelConfig& m, const ParameterTable& table, const ModelWeights& weights, int64_t batch, int64_t max_new,
                  int64_t context, const Stream& stream)
-    : model_(m), dtype_(weights.dtype), batch_(batch), max_new_(max_new), context_(context),
+    : model_(m), dtype_(weights.dtype()), batch_(batch), max_new_(max_new), context_(context),
       gpt2_(m.type == Architecture::gpt2) {
   TW_CHECK(!gpt2_ || context <= m.max_position_embeddings, config,
            "{} tokens are wanted, but this model has learned positions for {} only", context,
@@ -96,7 +95,7 @@ void Decoder::forward(ConstView host_ids, View logits, bool last_only, const Str
     copy(host_ids, device_ids, stream);
     ids = device_ids;
   }
-  embedding_forward({.ids = ids, .tokens = tokens_.value, .positions = positions_.value, .x = s.reshape({B, T, C}),
+  embedding_forward({.ids = ids, .tokens = tokens_.value, .token_scales = tokens_.scales, .positions = positions_.value, .x = s.reshape({B, T, C}),
                      .first_position = past_},
                     stream);
   ConstView pending;
@@ -126,12 +125,11 @@ void Decoder::forward(ConstView host_ids, View logits, bool last_only, const Str
   past_ += T;
   norm(s, pending, s, final_norm_, final_norm_bias_, y, stream);
   if (!last_only) {
-    matmul({.a = y, .b = head_.value, .out = logits, .transpose_b = true}, stream);
+    project(y, head_, {}, logits, stream);
   } else {
     // The last row of each sequence; for one sequence it is a slice already.
     for (int64_t b = 0; b < B; ++b)
-      matmul({.a = y.rows((b + 1) * T - 1, (b + 1) * T), .b = head_.value, .out = logits.rows(b, b + 1), .transpose_b = true},
-             stream);
+      project(y.rows((b + 1) * T - 1, (b + 1) * T), head_, {}, logits.rows(b, b + 1), stream);
   }
 }
 

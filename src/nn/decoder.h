@@ -9,9 +9,9 @@ namespace tw {
 class Decoder {
  public:
   // batch rows, at most max_new tokens a call, context positions in the cache. Allocates its own memory.
-  // weights: flat array of the compute dtype (fp32 or bf16), kept alive by the caller.
+  // weights: of the compute dtype fp32 or bf16, or in 8 bits; kept alive by the caller.
   // Error(config) where context is beyond the learned positions.
-  Decoder(const ModelConfig& model, const ParameterTable& table, ConstView weights, int64_t batch, int64_t max_new,
+  Decoder(const ModelConfig& model, const ParameterTable& table, const ModelWeights& weights, int64_t batch, int64_t max_new,
           int64_t context, const Stream& stream);
 
   // Runs ids (B, T_new) i32, in host memory, at the next positions; the cache grows by T_new. Error(bug) if it is full.

@@ -1,6 +1,23 @@
 #include "src/nn/layer.h"
 
+#include "src/nn/int8_weights.h"
+
 namespace tw {
+
+DType ModelWeights::dtype() const { return int8 ? int8->dtype() : flat.dtype; }
+
+ParameterViews::ParameterViews(const ParameterTable& table, const ModelWeights& weights, View gradients)
+    : table_(&table), weights_(weights), gradients_(gradients) {
+  TW_CHECK(!weights.int8 || !gradients, bug, "int8 weights have no gradients");
+}
+
+Parameter ParameterViews::operator()(const std::string& name) const {
+  if (weights_.int8) return (*weights_.int8)(name);
+  const ParameterInfo& p = (*table_)[name];
+  const int64_t end = p.offset + p.count();
+  return {.value = weights_.flat.flat(p.offset, end).reshape(p.shape),
+          .gradient = gradients_ ? gradients_.flat(p.offset, end).reshape(p.shape) : View{}};
+}
 
 Checkpointing checkpointing_named(const std::string& name) {
   if (name == "none") return Checkpointing::none;

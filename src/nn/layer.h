@@ -28,26 +28,36 @@ struct PassSizes {
 };
 
 struct Parameter {
-  ConstView value;  // compute dtype
-  View gradient;    // fp32, added to; empty outside training
+  ConstView value;        // compute dtype; or i8, with scales: a matrix of kernels/int8_matmul.h
+  View gradient = {};     // fp32, added to; empty outside training
+  ConstView scales = {};  // bf16, of a value in i8; else empty
+  View scratch = {};      // of products with a value in i8
 };
 
-// Parameters by name in the flat arrays.
+class Int8Weights;  // nn/int8_weights.h
+
+// The weights a model computes with, kept alive by their owner.
+struct ModelWeights {
+  ModelWeights() = default;
+  ModelWeights(ConstView flat) : flat(flat) {}  // (flat_count or more) of the compute dtype
+  ModelWeights(View flat) : flat(flat) {}
+  ModelWeights(const Int8Weights& int8) : int8(&int8) {}  // inference alone
+  DType dtype() const;  // the compute dtype
+
+  ConstView flat;
+  const Int8Weights* int8 = nullptr;
+};
+
+// Parameters by name.
 class ParameterViews {
  public:
-  // weights (>= flat_count) of the compute dtype; gradients fp32 of the same length, or empty.
-  ParameterViews(const ParameterTable& table, ConstView weights, View gradients)
-      : table_(&table), weights_(weights), gradients_(gradients) {}
-  Parameter operator()(const std::string& name) const {
-    const ParameterInfo& p = (*table_)[name];
-    const int64_t end = p.offset + p.count();
-    return {weights_.flat(p.offset, end).reshape(p.shape),
-            gradients_ ? gradients_.flat(p.offset, end).reshape(p.shape) : View{}};
-  }
+  // gradients: fp32, flat_count or more; or empty.
+  ParameterViews(const ParameterTable& table, const ModelWeights& weights, View gradients);
+  Parameter operator()(const std::string& name) const;
 
  private:
   const ParameterTable* table_;
-  ConstView weights_;
+  ModelWeights weights_;
   View gradients_;
 };
 

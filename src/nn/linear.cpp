@@ -1,9 +1,17 @@
 #include "src/nn/linear.h"
 
+#include "kernels/int8_matmul.h"
 #include "kernels/matmul.h"
 #include "kernels/pointwise.h"
 
 namespace tw {
+
+void project(ConstView x, const Parameter& weight, ConstView bias, View y, const Stream& stream) {
+  if (weight.scales)
+    int8_matmul({.a = x, .values = weight.value, .scales = weight.scales, .out = y, .bias = bias, .scratch = weight.scratch}, stream);
+  else
+    matmul({.a = x, .b = weight.value, .out = y, .bias = bias, .transpose_b = true}, stream);
+}
 
 void Linear::bind(const ParameterViews& parameters, const std::string& name, bool with_bias) {
   weight = parameters(name + ".weight");
@@ -11,10 +19,14 @@ void Linear::bind(const ParameterViews& parameters, const std::string& name, boo
 }
 
 void Linear::forward(ConstView x, View y, const Stream& stream) const {
-  matmul({.a = x, .b = weight.value, .out = y, .bias = bias.value, .transpose_b = true}, stream);
+  project(x, weight, bias.value, y, stream);
 }
 
 void Linear::forward_gelu(ConstView x, View v, View y, bool tanh_form, const Stream& stream) const {
+  if (weight.scales) {
+    forward(x, v, stream);
+    return gelu_forward({.x = v, .y = y, .tanh_form = tanh_form}, stream);
+  }
   matmul({.a = x, .b = weight.value, .out = y, .bias = bias.value, .transpose_b = true, .epilogue = Epilogue::gelu, .aux = v,
           .tanh_form = tanh_form},
          stream);

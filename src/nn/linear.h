@@ -4,6 +4,9 @@
 
 namespace tw {
 
+// y (N, out) := x (N, in) W^T (+ b), W of the compute dtype or in 8 bits; fp32 or the compute dtype. b: (out), or empty.
+void project(ConstView x, const Parameter& weight, ConstView bias, View y, const Stream& stream);
+
 struct Linear {
   Parameter weight;  // (out, in)
   Parameter bias;    // (out), or empty

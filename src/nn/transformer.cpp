@@ -53,7 +53,7 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
   }
 }
 
-void Transformer::bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients, const Stream& stream) {
+void Transformer::bind(const Arena& arena, const ParameterTable& table, const ModelWeights& weights, View gradients, const Stream& stream) {
   arena_ = &arena, table_ = &table, weights_ = weights;
   branch_ = arena.view(branch_id_);
   logits_ = arena.view(logits_id_);
@@ -86,7 +86,7 @@ void Transformer::use_gradients(View gradients) {
 
 void Transformer::forward(ConstView ids, const Stream& stream) {
   View s = blocks_[0].attention_norm.s();
-  embedding_forward({.ids = ids, .tokens = tokens_.value, .positions = positions_.value,
+  embedding_forward({.ids = ids, .tokens = tokens_.value, .token_scales = tokens_.scales, .positions = positions_.value,
                      .starts = positions_.value ? position_starts_ : ConstView{}, .x = s.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size})},
                     stream);
   ConstView branch;
@@ -110,7 +110,7 @@ void Transformer::head(ConstView targets, View losses, bool gradient, const Stre
   for (int64_t begin = 0; begin < N; begin += chunk_) {
     const int64_t end = std::min(begin + chunk_, N);
     const View y = final_norm_.y().rows(begin, end), logits = logits_.rows(0, end - begin);
-    matmul({.a = y, .b = head_.value, .out = logits, .transpose_b = true}, stream);
+    project(y, head_, {}, logits, stream);
     cross_entropy({.logits = logits, .targets = flat_targets.rows(begin, end), .losses = losses.rows(begin, end),
                    .vocab = model_.vocab_size, .gradient = gradient},
                   stream);

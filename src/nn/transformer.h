@@ -19,9 +19,9 @@ class Transformer {
   // Names what a pass of `sizes` needs in `plan`; allocates nothing. Throws Error(config) where
   // sizes.seq_len is beyond the learned positions.
   Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan);
-  // weights: flat array of the compute dtype; gradients: flat fp32, or empty for evaluation only.
+  // weights: of the compute dtype, or in 8 bits without gradients; gradients: flat fp32, or empty for evaluation only.
   // All four must outlive the transformer. stream: of the arena's device.
-  void bind(const Arena& arena, const ParameterTable& table, ConstView weights, View gradients, const Stream& stream);
+  void bind(const Arena& arena, const ParameterTable& table, const ModelWeights& weights, View gradients, const Stream& stream);
   // Adds to another flat array from now on: the exact sum keeps several.
   void use_gradients(View gradients);
 
@@ -56,7 +56,8 @@ class Transformer {
   PassSizes sizes_;
   const Arena* arena_ = nullptr;
   const ParameterTable* table_ = nullptr;
-  ConstView weights_, attention_starts_, position_starts_;
+  ModelWeights weights_;
+  ConstView attention_starts_, position_starts_;
   int64_t chunk_ = 0;  // rows of logits computed at a time
   std::vector<Block> blocks_;
   Norm final_norm_;

@@ -11,8 +11,11 @@ namespace {
 
 // Loops the compiler may not merge: each pass depends on a value it cannot know.
 uint64_t read_all(const uint64_t* x, int64_t n) {
+  uint64_t sums[8] = {};  // one alone would wait for its last addition, and not for the memory
+  for (int64_t i = 0; i + 8 <= n; i += 8)
+    for (int64_t j = 0; j < 8; ++j) sums[j] += x[i + j];
   uint64_t sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += x[i];
+  for (const uint64_t s : sums) sum += s;
   return sum;
 }
 void triad(float* __restrict a, const float* __restrict b, const float* __restrict c, float factor, int64_t n) {
@@ -72,6 +75,21 @@ class Bench {
 };
 
 }  // namespace
+
+MemoryReader::MemoryReader(const Stream& stream, double bytes)
+    : stream_(stream), part_(std::max<int64_t>(64, int64_t(bytes / double(stream.team().size()) / sizeof(uint64_t)) / 64 * 64)),
+      memory_({stream.team().size() * part_}, DType::i64) {
+  stream_.team().run(stream_.team().size(), [&](int64_t item, int) { std::fill_n(memory_.as<int64_t>() + item * part_, part_, int64_t(1)); });
+}
+
+double MemoryReader::rate() {
+  std::atomic<uint64_t> sink{0};
+  const double start = now_seconds();
+  stream_.team().run(stream_.team().size(), [&](int64_t item, int) {
+    sink += read_all(reinterpret_cast<const uint64_t*>(memory_.as<int64_t>() + item * part_), part_);
+  });
+  return double(memory_.view().bytes()) / (now_seconds() - start);
+}
 
 std::vector<MemoryRate> measure_memory_rates(Communicator& comm, const Stream& stream, const CacheSizes& caches, double budget) {
   constexpr double kLeast = double(size_t(256) << 20), kLargest = double(size_t(2) << 30);

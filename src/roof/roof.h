@@ -57,6 +57,17 @@ Roof measure_roof(Communicator& comm, const Stream& stream, const std::function<
 // The parts of it. budget: seconds for each shape, or each loop and level.
 std::vector<MatrixRate> measure_matrix_rates(Communicator& comm, const Stream& stream, double budget);
 std::vector<MatrixRate> measure_gpu_matrix_rates(Communicator& comm, const Stream& stream, double budget);
+// A CPU's memory of `bytes`, read by all threads of a team and nothing else.
+class MemoryReader {
+ public:
+  MemoryReader(const Stream& stream, double bytes);
+  double rate();  // bytes a second of one pass
+
+ private:
+  Stream stream_;
+  int64_t part_;  // of a thread
+  Tensor memory_;
+};
 std::vector<MemoryRate> measure_gpu_memory_rates(Communicator& comm, const Stream& stream, double budget);
 std::vector<MemoryRate> measure_memory_rates(Communicator& comm, const Stream& stream, const CacheSizes& caches, double budget);
 

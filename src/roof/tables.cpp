@@ -36,12 +36,48 @@ std::string row_name(const OpRow& r) {
 // In what its floor is made of: arithmetic or bytes.
 std::string rate_text(const OpRow& r) {
   if (r.seconds <= 0) return "";
-  if (r.op == "matmul" || r.op.starts_with("attention")) return giga(r.flops / r.seconds) + " GF/s";
+  const bool few = r.shape.rank() == 3 && r.shape[0] <= 8;  // such a product is bound by the weights it reads
+  if ((r.op.ends_with("matmul") && !few) || r.op.starts_with("attention")) return giga(r.flops / r.seconds) + " GF/s";
   return r.bytes > 0 ? giga(r.bytes / r.seconds) + " GB/s" : "";
 }
 
 std::string calls_text(double calls) {
   return calls == std::floor(calls) ? fmt::format("{:.0f}", calls) : fmt::format("{:.1f}", calls);
+}
+
+// The ops of a step, the rows that lose most first.
+std::string op_table(const StepTimes& t, bool with_floors) {
+  const double total = t.total();
+  std::string out;
+  const auto line = [&](const std::string& name, const std::string& calls, const std::string& ms, const std::string& share,
+                        const std::string& rate, const std::string& of_floor, const std::string& lost) {
+    std::string row = fmt::format("{:<30}{:>6}{:>9}{:>8}{:>12}", name, calls, ms, share, rate);
+    if (with_floors) row += fmt::format("{:>7}{:>8}", of_floor, lost);
+    while (row.ends_with(' ')) row.pop_back();
+    out += row + "\n";
+  };
+  line("op", "calls", "ms", "share", "rate", "floor", "lost ms");
+  OpRow small;
+  int merged = 0;
+  const auto row_line = [&](const OpRow& r, const std::string& name) {
+    line(name, calls_text(r.calls), milliseconds(r.seconds), percent(r.seconds / total), rate_text(r),
+         r.floor > 0 && r.seconds > 0 ? whole_percent(r.floor / r.seconds) : "", milliseconds(r.lost()));
+  };
+  for (const OpRow& r : t.rows) {
+    if (r.seconds < kSmall * total) {
+      ++merged;
+      small.calls += r.calls, small.seconds += r.seconds, small.bytes += r.bytes, small.floor += r.floor;
+      continue;
+    }
+    std::string name = row_name(r);
+    if (name.size() > 29 && r.op == "matmul") name = r.form + " " + shape_text(r.shape);
+    row_line(r, name);
+  }
+  if (merged > 0) row_line(small, fmt::format("{} more", merged));
+  line("all ops", "", milliseconds(t.ops), percent(t.covered()), "", t.ops > 0 ? whole_percent(t.floor / t.ops) : "",
+       milliseconds(std::max(0.0, t.ops - t.floor)));
+  line("between ops", "", milliseconds(t.between), percent(1 - t.covered()), "", "", milliseconds(t.between));
+  return out;
 }
 
 }  // namespace
@@ -100,36 +136,7 @@ std::string step_table(const StepReport& report, bool with_floors) {
     whole_steps();
     return out;
   }
-  out += "\n";
-  const auto line = [&](const std::string& name, const std::string& calls, const std::string& ms, const std::string& share,
-                        const std::string& rate, const std::string& of_floor, const std::string& lost) {
-    std::string row = fmt::format("{:<30}{:>6}{:>9}{:>8}{:>12}", name, calls, ms, share, rate);
-    if (with_floors) row += fmt::format("{:>7}{:>8}", of_floor, lost);
-    while (row.ends_with(' ')) row.pop_back();
-    out += row + "\n";
-  };
-  line("op", "calls", "ms", "share", "rate", "floor", "lost ms");
-  OpRow small;
-  int merged = 0;
-  const auto row_line = [&](const OpRow& r, const std::string& name) {
-    line(name, calls_text(r.calls), milliseconds(r.seconds), percent(r.seconds / total), rate_text(r),
-         r.floor > 0 && r.seconds > 0 ? whole_percent(r.floor / r.seconds) : "", milliseconds(r.lost()));
-  };
-  for (const OpRow& r : t.rows) {
-    if (r.seconds < kSmall * total) {
-      ++merged;
-      small.calls += r.calls, small.seconds += r.seconds, small.bytes += r.bytes, small.floor += r.floor;
-      continue;
-    }
-    std::string name = row_name(r);
-    if (name.size() > 29 && r.op == "matmul") name = r.form + " " + shape_text(r.shape);
-    row_line(r, name);
-  }
-  if (merged > 0) row_line(small, fmt::format("{} more", merged));
-  line("all ops", "", milliseconds(t.ops), percent(t.covered()), "", t.ops > 0 ? whole_percent(t.floor / t.ops) : "",
-       milliseconds(std::max(0.0, t.ops - t.floor)));
-  line("between ops", "", milliseconds(t.between), percent(1 - t.covered()), "", "", milliseconds(t.between));
-
+  out += "\n" + op_table(t, with_floors);
   whole_steps();
   if (!with_floors) return out;
   out += fmt::format("Floor: {}, {} of the step", human_seconds(t.floor), whole_percent(t.floor / total));
@@ -138,6 +145,21 @@ std::string step_table(const StepReport& report, bool with_floors) {
   for (const OpRow& r : t.rows)
     if (named < 3 && r.lost() > 0.005 * total) worst += fmt::format("\n  {:<40}{} of the step", row_name(r), percent(r.lost() / total)), ++named;
   if (!worst.empty()) out += "; most is lost in" + worst;
+  return out + "\n";
+}
+
+std::string generation_table(const GenerationReport& r, bool with_floors) {
+  std::string out = fmt::format("Generation: {} {}{}, {} parameters, {} tokens one by one after {}\n  {} thread{}, weights of {}, random\n\n",
+                                name_of(r.model.type), name_of(r.dtype), r.quantization == Quantization::int8 ? " with int8 weights" : "",
+                                human_count(double(r.parameters)), r.tokens, r.prompt, r.threads, r.threads > 1 ? "s" : "",
+                                human_bytes(r.weight_bytes));
+  out += op_table(r.ops, with_floors);
+  out += fmt::format("\nToken: {}, the median of {} (best {}), {:.1f} tokens/s\n", human_seconds(r.token.median), r.token.repeats,
+                     human_seconds(r.token.best), r.tokens_per_second());
+  out += fmt::format("Weights: {} a token, {} GB/s", human_bytes(r.read_bytes), giga(r.weight_rate()));
+  if (r.read_rate > 0)
+    out += fmt::format("; memory that is read and nothing else, by turns: {} GB/s\nFloor: {}, {} of the token", giga(r.read_rate),
+                       human_seconds(r.read_bytes / r.read_rate), whole_percent(r.weight_rate() / r.read_rate));
   return out + "\n";
 }
 

@@ -45,6 +45,50 @@ TEST_F(Commands, StepsAloneMakeWhatTheFactoryMakes) {
   EXPECT_TRUE(fs::exists(path("both.html")));
 }
 
+TEST_F(Commands, Int8WeightsGenerateAndAreEvaluated) {
+  for (const char* type : {"gpt2", "llama"}) {
+    const std::string run = path(type);
+    ASSERT_EQ(tokenwerk(Words{"factory", documents(), "--out", run, "--model.type", type} + tiny(30)).code, 0);
+    const auto generate = [&](const Words& more) {
+      return tokenwerk(Words{"generate", run, "-p", "the pump", "-n", "12", "--seed", "1", "--json"} + more);
+    };
+    const Ended int8 = generate({"--quantization", "int8"});
+    ASSERT_EQ(int8.code, 0) << int8.err;
+    const auto made = nlohmann::json::parse(int8.out), again = nlohmann::json::parse(generate({"--generate.quantization", "int8"}).out);
+    EXPECT_EQ(made["samples"][0]["text"], again["samples"][0]["text"]) << "the option is the setting";
+    EXPECT_EQ(made["dtype"], "fp32, int8 weights");
+    EXPECT_GT(made["samples"][0]["tokens"], 0);
+    const auto loss = [&](const Words& more) {
+      const Ended e = tokenwerk(Words{"eval", run, "--data", (fs::path(run) / "tokens" / "val.h5").string(), "--json"} + more);
+      EXPECT_EQ(e.code, 0) << e.err;
+      return nlohmann::json::parse(e.out)["splits"][0]["loss"].get<double>();
+    };
+    const double before = loss({}), after = loss({"--quantization", "int8"});
+    EXPECT_NE(before, after);
+    EXPECT_NEAR(after, before, 0.01 * before) << type;
+    // The run's own evaluation is made again where the weights are others.
+    EXPECT_EQ(json(fs::path(run) / "eval.json")["dtype"], "fp32");
+    ASSERT_EQ(tokenwerk({"eval", run, "--quantization", "int8"}).code, 0);
+    EXPECT_EQ(json(fs::path(run) / "eval.json")["dtype"], "fp32, int8 weights");
+  }
+  const Ended bad = tokenwerk({"generate", path("gpt2"), "-p", "x", "--quantization", "int4"});
+  EXPECT_EQ(bad.code, 64);
+  EXPECT_THAT(bad.err, HasSubstr("generate.quantization"));
+  EXPECT_EQ(tokenwerk({"eval", path("gpt2"), "--quantization", "int4"}).code, 64);
+}
+
+TEST_F(Commands, BenchTimesGeneration) {
+  const Words model = {"--model.vocab_size", "61", "--model.hidden_size", "64", "--model.num_hidden_layers", "1", "--model.num_attention_heads", "2"};
+  const Ended e = tokenwerk(Words{"bench", "--generate", "--tokens", "9", "--json", "--generate.quantization", "int8"} + model);
+  ASSERT_EQ(e.code, 0) << e.err;
+  const auto g = nlohmann::json::parse(e.out)["generation"];
+  EXPECT_EQ(g["quantization"], "int8");
+  EXPECT_EQ(g["token_seconds"]["repeats"], 9);
+  EXPECT_GT(g["weight_bytes_per_second"], 0);
+  EXPECT_EQ(tokenwerk({"bench", "--generate", "--tokens", "0"}).code, 64);
+  EXPECT_EQ(tokenwerk(Words{"bench", "--generate", "--plain"} + model).code, 64);
+}
+
 TEST_F(Commands, GenerateStreamsRepeatsAndObeys) {
   ASSERT_EQ(tokenwerk(Words{"factory", documents(), "--out", path("run")} + tiny(30)).code, 0);
   const auto generate = [&](const Words& more) { return tokenwerk(Words{"generate", path("run"), "-p", "the pump", "-n", "12"} + more); };

@@ -78,7 +78,7 @@ TEST(DType, RangeEndsAreKept) {
 TEST(DType, NamesAndSizes) {
   const std::pair<DType, size_t> all[] = {{DType::fp32, 4}, {DType::bf16, 2}, {DType::fp16, 2},     {DType::fp8_e4m3, 1},
                                           {DType::fp64, 8}, {DType::i32, 4},  {DType::fp8_e5m2, 1}, {DType::i64, 8},
-                                          {DType::u16, 2},  {DType::u8, 1}};
+                                          {DType::u16, 2},  {DType::u8, 1},   {DType::i8, 1}};
   for (const auto& [dtype, size] : all) {
     EXPECT_EQ(dtype_named(name_of(dtype)), dtype);
     EXPECT_EQ(size_of(dtype), size) << name_of(dtype);

@@ -27,6 +27,23 @@ TEST_P(Team, DoesEveryItemOnce) {
   }
 }
 
+TEST_P(Team, StretchesGiveEveryBlockOnce) {
+  ThreadTeam team(GetParam());
+  for (int64_t blocks : {0, 1, 2, 3, 7, 1000}) {
+    std::vector<std::atomic<int>> seen(static_cast<size_t>(blocks));
+    std::vector<int64_t> last(size_t(team.size()), -1);
+    team.run_stretches(blocks, [&](int64_t i, int thread) {
+      ++seen[size_t(i)];
+      last[size_t(thread)] = i;  // no two threads have one number
+    });
+    for (const auto& s : seen) ASSERT_EQ(s.load(), 1);
+  }
+  EXPECT_THROW(team.run_stretches(10, [](int64_t i, int) { if (i == 7) throw std::runtime_error("seven"); }), std::runtime_error);
+  int64_t order = 0;
+  ThreadTeam alone(1);
+  alone.run_stretches(100, [&](int64_t i, int) { EXPECT_EQ(i, order++); });
+}
+
 TEST_P(Team, RunsAgainAndAgain) {
   ThreadTeam team(GetParam());
   int64_t sum = 0;

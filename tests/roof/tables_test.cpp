@@ -1,6 +1,8 @@
 // What people read, within 80 columns.
 #include "src/roof/tables.h"
 
+#include <gtest/gtest.h>
+
 #include <gmock/gmock.h>
 
 #include <limits>
