@@ -113,7 +113,8 @@ void round_by_chance(const RoundByChance& op, const Stream& stream) {
   const uint64_t seed = op.seed;
   const int64_t step = op.step, first = op.first;
   parallel_blocks(stream, op.param.dim(0) / kParameterBlock, 64, [=](int64_t begin, int64_t end, int) {
-    for (int64_t b = begin; b < end; ++b) round_block(p + b * kParameterBlock, copy + b * kParameterBlock, seed, step, first + b * kParameterBlock);
+    for (int64_t i = begin * kParameterBlock; i < end * kParameterBlock; i += kParameterBlock)
+      round_block(p + i, copy + i, seed, step, first + i);
   });
 }
 
