@@ -39,9 +39,12 @@ struct AdamWFactors {
 };
 AdamWFactors adamw_factors(const AdamW& op);
 
+constexpr Rng rounding_rng(uint64_t seed, int64_t step) noexcept {
+  return {seed, RngStream::rounding, uint32_t(step), uint32_t(uint64_t(step) >> 32)};
+}
 // The 16 bits below a bf16 that stochastic rounding adds to element `place` before it cuts them off.
 constexpr uint32_t rounding_noise(uint64_t seed, int64_t step, int64_t place) noexcept {
-  const auto words = Rng{seed, RngStream::rounding, uint32_t(step), uint32_t(uint64_t(step) >> 32)}.block(uint64_t(place) / 8);
+  const auto words = rounding_rng(seed, step).block(uint64_t(place) / 8);
   return words[size_t(place % 8 / 2)] >> (16 * (place % 2)) & 0xffffu;
 }
 

@@ -24,16 +24,17 @@ TW_INLINE Words product(Words a, uint32_t b) {  // of the low halves
 TW_INLINE void rounding_noise_of(uint64_t seed, int64_t step, int64_t first, uint16_t* noise) {
   constexpr int kCounters = kLanes / 2;  // 8 numbers each
   const Words low = Words{} + 0xffffffffu;
+  const Rng rng = rounding_rng(seed, step);
   for (int64_t i = 0; i < kParameterBlock; i += 8 * kCounters) {
     Words index;
     for (int j = 0; j < kCounters; ++j) index[j] = uint64_t(first + i) / 8 + uint64_t(j);
-    Words c[4] = {index & low, index >> 32, Words{} + uint32_t(step), Words{} + uint32_t(uint64_t(step) >> 32)};
-    uint32_t k0 = uint32_t(seed) ^ uint32_t(RngStream::rounding) * 0x85EBCA6Bu, k1 = uint32_t(seed >> 32);
-    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-      const Words p0 = product(c[0], 0xD2511F53u), p1 = product(c[2], 0xCD9E8D57u);
-      c[0] = (p1 >> 32) ^ c[1] ^ (Words{} + k0);
+    Words c[4] = {index & low, index >> 32, Words{} + rng.a, Words{} + rng.b};
+    auto key = rng.key();
+    for (int round = 0; round < kPhiloxRounds; ++round, key = next_philox_key(key)) {
+      const Words p0 = product(c[0], kPhiloxFactors[0]), p1 = product(c[2], kPhiloxFactors[1]);
+      c[0] = (p1 >> 32) ^ c[1] ^ (Words{} + key[0]);
       c[1] = p1 & low;
-      c[2] = (p0 >> 32) ^ c[3] ^ (Words{} + k1);
+      c[2] = (p0 >> 32) ^ c[3] ^ (Words{} + key[1]);
       c[3] = p0 & low;
     }
     const Words front = c[0] | c[1] << 32, back = c[2] | c[3] << 32;

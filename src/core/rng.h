@@ -9,9 +9,10 @@ namespace tw {
 // What a stream of numbers is for; a part of the key, so streams never overlap.
 enum class RngStream : uint32_t { init = 1, data_order = 2, dropout = 3, sampling = 4, test = 5, rounding = 6 };
 
+inline constexpr uint32_t kPhiloxFactors[2] = {0xD2511F53u, 0xCD9E8D57u};
 // constexpr, so that GPUs may call it too.
 inline constexpr void philox_round(uint32_t& c0, uint32_t& c1, uint32_t& c2, uint32_t& c3, uint32_t k0, uint32_t k1) noexcept {
-  const uint64_t p0 = uint64_t(0xD2511F53u) * c0, p1 = uint64_t(0xCD9E8D57u) * c2;
+  const uint64_t p0 = uint64_t(kPhiloxFactors[0]) * c0, p1 = uint64_t(kPhiloxFactors[1]) * c2;
   c0 = uint32_t(p1 >> 32) ^ c1 ^ k0, c1 = uint32_t(p1), c2 = uint32_t(p0 >> 32) ^ c3 ^ k1, c3 = uint32_t(p0);
 }
 inline constexpr int kPhiloxRounds = 10;
