@@ -1,28 +1,10 @@
 #include "src/cli/model_at_work.h"
 
-#include "kernels/pointwise.h"
 #include "src/cli/arguments.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
-#include "src/core/staging.h"
 
 namespace tw {
-namespace {
-
-// Of dtype, on the device of `stream`.
-Tensor in_precision(Tensor weights, DType dtype, const Stream& stream) {
-  if (weights.dtype() != dtype) {
-    Tensor cast_weights(weights.shape(), dtype);
-    cast({.in = weights.view(), .out = cast_weights.view()}, stream.host());
-    weights = std::move(cast_weights);
-  }
-  if (stream.device().is_cpu()) return weights;
-  Tensor on_device(weights.shape(), dtype, stream.device());
-  Staging(stream).to_device(weights.view(), on_device.view());
-  return on_device;
-}
-
-}  // namespace
 
 ModelAtWork::ModelAtWork(const std::filesystem::path& path, DType dtype, const std::filesystem::path& tokenizer_file,
                          const Stream& stream, Quantization quantization)

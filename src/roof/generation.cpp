@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include "kernels/pointwise.h"
 #include "kernels/sampling.h"
 #include "src/core/format.h"
-#include "src/core/staging.h"
 #include "src/core/thread_team.h"
 #include "src/machine/kernel_files.h"
 #include "src/nn/decoder.h"
@@ -49,18 +47,7 @@ GenerationReport measure_generation(const ModelConfig& model, const Stream& stre
   if (options.quantization == Quantization::int8) {
     int8 = std::make_unique<Int8Weights>(table, flat.view(), options.dtype, stream);
   } else {
-    Tensor narrow = std::move(flat);
-    if (options.dtype != DType::fp32) {
-      Tensor wide = std::move(narrow);
-      narrow = Tensor(wide.shape(), options.dtype);
-      cast({.in = wide.view(), .out = narrow.view()}, stream.host());
-    }
-    weights = std::move(narrow);
-    if (stream.device().is_cuda()) {
-      Tensor on_device(weights.shape(), options.dtype, stream.device());
-      Staging(stream).to_device(weights.view(), on_device.view());
-      weights = std::move(on_device);
-    }
+    weights = in_precision(std::move(flat), options.dtype, stream);
   }
   flat = {};
   const ModelWeights at_work = int8 ? ModelWeights(*int8) : ModelWeights(weights.view());
