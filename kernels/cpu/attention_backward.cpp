@@ -191,12 +191,7 @@ void backward(const AttentionBackward& op, const Stream& stream) {
 }  // namespace
 
 void attention_backward(const AttentionBackward& op, const Stream& stream) {
-#if defined(TW_SIMD_BF16)
-  using Element = Bf16Pair;
-#else
-  using Element = float;
-#endif
-  op.qkv.dtype == DType::bf16 ? backward<Element, bf16>(op, stream) : backward<float, float>(op, stream);
+  op.qkv.dtype == DType::bf16 ? backward<Bf16Element, bf16>(op, stream) : backward<float, float>(op, stream);
 }
 
 TW_SIMD_END

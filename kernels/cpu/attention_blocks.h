@@ -34,20 +34,14 @@ TW_INLINE Vu pairs_of(Vf first, Vf second) {
 }
 
 // dst (rows of n / kUnit elements, ld): n rows of src (D values, `stride` apart), one below the other, as K of a
-// product. Zeros in columns D..ld and, where n is odd, in the last pair.
+// product. Zeros in columns D..ld, less than a vector of them, and, where n is odd, in the last pair.
 template <class E, class T>
 void stack_rows(E* dst, int64_t ld, const T* src, int64_t stride, int64_t n, int64_t D) {
   for (int64_t i = 0; i < n; i += kUnit<E>, dst += ld) {
-    const T *first = src + i * stride, *second = first + stride;
+    const T *first = src + i * stride, *second = i + 1 < n ? first + stride : nullptr;
     for (int64_t d = 0; d < ld; d += kLanes) {
-      const int64_t some = std::clamp<int64_t>(D - d, 0, kLanes);
-      const auto values = [&](const T* from) TW_STEP { return some == kLanes ? load(from + d) : load_some(from + d, some); };
-      if constexpr (kUnit<E> == 1) {
-        store(dst + d, values(first));
-      } else {
-        const Vu high = i + 1 < n ? (Vu)values(second) : Vu{}, both = (Vu)values(first) >> 16 | high;
-        std::memcpy(static_cast<void*>(dst + d), &both, sizeof both);
-      }
+      const Vu v = elements<E>(first, second, d, D);
+      std::memcpy(static_cast<void*>(dst + d), &v, sizeof v);
     }
   }
 }

@@ -51,12 +51,7 @@ void forward(const AttentionForward& op, const Stream& stream) {
 }  // namespace
 
 void attention_forward(const AttentionForward& op, const Stream& stream) {
-#if defined(TW_SIMD_BF16)
-  using Element = Bf16Pair;
-#else
-  using Element = float;
-#endif
-  op.qkv.dtype == DType::bf16 ? forward<Element, bf16>(op, stream) : forward<float, float>(op, stream);
+  op.qkv.dtype == DType::bf16 ? forward<Bf16Element, bf16>(op, stream) : forward<float, float>(op, stream);
 }
 
 TW_SIMD_END

@@ -7,9 +7,8 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/cpu/fold.h"
+#include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/matmul.h"
-#include "kernels/cpu/vector.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
@@ -116,38 +115,23 @@ TW_INLINE void dots(const Activations& x, const int8_t* w, const bf16* scales, b
   }
 }
 
-TW_INLINE float bias_at(const Int8MatMul& op, int64_t n) {
-  return !op.bias                        ? 0.0f
-         : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
-                                        : float(static_cast<const bf16*>(op.bias.data)[n]);
-}
 TW_INLINE void put_out(const Int8MatMul& op, int64_t i, float y) {
   if (op.out.dtype == DType::bf16) static_cast<bf16*>(op.out.data)[i] = bf16(y);
   else static_cast<float*>(op.out.data)[i] = y;
 }
 
-// Weight rows [begin, end), kLanes at a time.
+// Weight rows [begin, end).
 template <int M>
 void range(const Int8MatMul& op, const Activations& x, int64_t begin, int64_t end) {
   const int64_t N = op.out.dim(1), padded = (x.groups + kLanes - 1) / kLanes * kLanes;
   const int8_t* values = static_cast<const int8_t*>(op.values.data);
   const bf16* scales = static_cast<const bf16*>(op.scales.data);
-  Vf lanes[M], rows[M][kLanes];
-  float sums[kLanes];
-  for (int64_t n = begin; n < end; n += kLanes) {
-    const int64_t count = std::min<int64_t>(kLanes, end - n);
-    for (int64_t r = 0; r < count; ++r) {
-      const int64_t row = n + r;
-      dots<M>(x, values + row * x.row, scales + row * x.groups, row * x.groups + padded <= N * x.groups, lanes);
-      for (int m = 0; m < M; ++m) rows[m][r] = lanes[m];
-    }
-    for (int m = 0; m < M; ++m) {
-      for (int64_t r = count; r < kLanes; ++r) rows[m][r] = Vf{};
-      fold(rows[m]);
-      store(sums, rows[m][0]);
-      for (int64_t r = 0; r < count; ++r) put_out(op, m * N + n + r, sums[r] + bias_at(op, n + r));
-    }
-  }
+  for_weight_rows<M>(
+      begin, end,
+      [&](int64_t row, int64_t, Vf(&lanes)[M]) __attribute__((always_inline)) {
+        dots<M>(x, values + row * x.row, scales + row * x.groups, row * x.groups + padded <= N * x.groups, lanes);
+      },
+      [&](int m, int64_t row, int64_t, float sum) __attribute__((always_inline)) { put_out(op, m * N + row, sum + bias_at(op.bias, row)); });
 }
 
 }  // namespace
@@ -160,16 +144,7 @@ void int8_few_rows(const Int8MatMul& op, const Stream& stream) {
   op.a.dtype == DType::bf16 ? quantize(op.a.as<bf16>(), M, K, x) : quantize(op.a.as<float>(), M, K, x);
   const int64_t grain = std::max<int64_t>(1, 32768 / (std::max<int64_t>(row, 1) * kLanes)) * kLanes;  // blocks of about 32 KiB
   parallel_stretches(stream, N, grain, [&](int64_t begin, int64_t end, int) {
-    switch (M) {
-      case 1: return range<1>(op, x, begin, end);
-      case 2: return range<2>(op, x, begin, end);
-      case 3: return range<3>(op, x, begin, end);
-      case 4: return range<4>(op, x, begin, end);
-      case 5: return range<5>(op, x, begin, end);
-      case 6: return range<6>(op, x, begin, end);
-      case 7: return range<7>(op, x, begin, end);
-      default: return range<8>(op, x, begin, end);
-    }
+    with_rows(M, [&](auto m) { range<m>(op, x, begin, end); });
   });
 }
 

@@ -35,15 +35,10 @@ Tiles tiles_of(int64_t M, int64_t N) {
   return {m, n, ceil_div(M, m), ceil_div(N, n)};
 }
 
-float bias_at(const MatMul& op, int64_t n) {
-  if (!op.bias) return 0;
-  return op.bias.dtype == DType::fp32 ? op.bias.as<float>()[n] : float(op.bias.as<bf16>()[n]);
-}
-
 // Rows [0, m) of c (ldc) (+)= the bias of columns [n0, n0 + n).
 void start_from_bias(const MatMul& op, float* c, int64_t ldc, int64_t n0, int64_t m, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
-    const float bias = bias_at(op, n0 + j);
+    const float bias = bias_at(op.bias, n0 + j);
     if (op.accumulate) {
       for (int64_t i = 0; i < m; ++i) c[i * ldc + j] += bias;
     } else {

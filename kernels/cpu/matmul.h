@@ -4,6 +4,11 @@
 
 namespace tw::cpu {
 
+// Element n of a bias of fp32 or bf16; 0 where it is empty.
+inline float bias_at(const ConstView& bias, int64_t n) {
+  return !bias ? 0.0f : bias.dtype == DType::fp32 ? static_cast<const float*>(bias.data)[n] : float(static_cast<const bf16*>(bias.data)[n]);
+}
+
 // Any shape and dtype.
 void matmul_gemm(const MatMul& op, const Stream& stream);
 // bf16 operands multiplied as pairs: the twin, in ordinary arithmetic, of the version that uses AVX512_BF16

@@ -18,21 +18,13 @@ static_assert(kRows % kTileRows == 0);
 
 TW_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-TW_INLINE uint32_t bits_of(float first) { return std::bit_cast<uint32_t>(first); }
-TW_INLINE uint32_t bits_of(bf16 first, bf16 second) { return uint32_t(first.bits) | uint32_t(second.bits) << 16; }
-
 // The first kLanes units of a row, or all of its k values and zeros.
 template <class E, class T>
 TW_INLINE Vu units(const T* src, int64_t k) {
+  if constexpr (kUnit<E> == 1) return (Vu)(k >= kLanes ? load(src) : load_some(src, k));
   Vu v = {};
-  if (k >= kLanes * kUnit<E>) {
-    if constexpr (kUnit<E> == 1) v = (Vu)load(src);
-    else std::memcpy(&v, src, sizeof v);
-  } else if constexpr (kUnit<E> == 1) {
-    for (int64_t p = 0; p < k; ++p) v[p] = bits_of(float(src[p]));
-  } else {
-    std::memcpy(&v, src, size_t(k) * sizeof(T));
-  }
+  if (k >= kLanes * kUnit<E>) std::memcpy(&v, src, sizeof v);
+  else std::memcpy(&v, src, size_t(k) * sizeof(T));
   return v;
 }
 
@@ -92,7 +84,7 @@ TW_INLINE void pack_rows(E* slab, const T* src, int64_t stride, int64_t rows, in
   }
 }
 
-// Values j .. j + kLanes of two rows as elements; what stands beyond `readable` is zero.
+// Values j .. j + kLanes of a row, or of two as pairs, zeros for a null second; what stands beyond `readable` is zero.
 template <class E, class T>
 TW_INLINE Vu elements(const T* first, const T* second, int64_t j, int64_t readable) {
   const auto values = [=](const T* row) __attribute__((always_inline)) {
@@ -102,7 +94,7 @@ TW_INLINE Vu elements(const T* first, const T* second, int64_t j, int64_t readab
   else return values(first) >> 16 | (second ? values(second) : Vu{});
 }
 
-// The same from src (k rows of `columns` values, `stride` apart), whose columns stay columns: W of them a slab, the
+// Slabs from src (k rows of `columns` values, `stride` apart), whose columns stay columns: W of them a slab, the
 // slabs one behind the other. Rows are read whole, since many of them may lie in one set of a cache; those of
 // fp32 are fetched ahead, since no hardware foresees a jump from row to row. `readable` values of each row may be read.
 template <int W, class E, class T>

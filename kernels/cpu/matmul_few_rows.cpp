@@ -2,9 +2,8 @@
 // dot products that read every weight once.
 #include <algorithm>
 
-#include "kernels/cpu/fold.h"
+#include "kernels/cpu/few_rows.h"
 #include "kernels/cpu/matmul.h"
-#include "kernels/cpu/vector.h"
 #include "src/core/thread_team.h"
 
 TW_SIMD_BEGIN
@@ -43,11 +42,6 @@ TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, Vf (&lan
   }
 }
 
-TW_INLINE float bias_at(const MatMul& op, int64_t n) {
-  return !op.bias                        ? 0.0f
-         : op.bias.dtype == DType::fp32 ? static_cast<const float*>(op.bias.data)[n]
-                                        : float(static_cast<const bf16*>(op.bias.data)[n]);
-}
 TW_INLINE void put_out(const MatMul& op, int64_t i, float y) {
   if (op.out.dtype == DType::bf16) {
     static_cast<bf16*>(op.out.data)[i] = bf16(y);
@@ -57,26 +51,21 @@ TW_INLINE void put_out(const MatMul& op, int64_t i, float y) {
   }
 }
 
-// Rows [begin, end) of the weights, kLanes at a time.
+// Rows [begin, end) of the weights.
 template <int M, class T>
 void range(const MatMul& op, const float* x, int64_t ldx, int64_t begin, int64_t end) {
   const int64_t N = op.out.dim(1), K = op.b.dim(1);
   const T* weights = static_cast<const T*>(op.b.data);
-  Vf lanes[M], rows[M][kLanes];
-  float rest[M], rests[M][kLanes], sums[kLanes];
-  for (int64_t n = begin; n < end; n += kLanes) {
-    const int64_t count = std::min<int64_t>(kLanes, end - n);
-    for (int64_t r = 0; r < count; ++r) {
-      dots<M, T>(x, ldx, weights + (n + r) * K, K, lanes, rest);
-      for (int m = 0; m < M; ++m) rows[m][r] = lanes[m], rests[m][r] = rest[m];
-    }
-    for (int m = 0; m < M; ++m) {
-      for (int64_t r = count; r < kLanes; ++r) rows[m][r] = Vf{};
-      fold(rows[m]);
-      store(sums, rows[m][0]);
-      for (int64_t r = 0; r < count; ++r) put_out(op, m * N + n + r, sums[r] + rests[m][r] + bias_at(op, n + r));
-    }
-  }
+  float rest[M], rests[M][kLanes];  // of a group of rows
+  for_weight_rows<M>(
+      begin, end,
+      [&](int64_t row, int64_t r, Vf(&lanes)[M]) __attribute__((always_inline)) {
+        dots<M, T>(x, ldx, weights + row * K, K, lanes, rest);
+        for (int m = 0; m < M; ++m) rests[m][r] = rest[m];
+      },
+      [&](int m, int64_t row, int64_t r, float sum) __attribute__((always_inline)) {
+        put_out(op, m * N + row, sum + rests[m][r] + bias_at(op.bias, row));
+      });
 }
 
 template <class T>
@@ -91,24 +80,7 @@ void few_rows(const MatMul& op, const Stream& stream) {
   }
   const int64_t grain = std::max<int64_t>(1, 32768 / (K * int64_t(sizeof(T)) * kLanes)) * kLanes;  // blocks of about 32 KiB
   parallel_stretches(stream, N, grain, [&](int64_t begin, int64_t end, int) {
-    switch (M) {
-      case 1:
-        return range<1, T>(op, x, ldx, begin, end);
-      case 2:
-        return range<2, T>(op, x, ldx, begin, end);
-      case 3:
-        return range<3, T>(op, x, ldx, begin, end);
-      case 4:
-        return range<4, T>(op, x, ldx, begin, end);
-      case 5:
-        return range<5, T>(op, x, ldx, begin, end);
-      case 6:
-        return range<6, T>(op, x, ldx, begin, end);
-      case 7:
-        return range<7, T>(op, x, ldx, begin, end);
-      default:
-        return range<8, T>(op, x, ldx, begin, end);
-    }
+    with_rows(M, [&](auto m) { range<m, T>(op, x, ldx, begin, end); });
   });
 }
 

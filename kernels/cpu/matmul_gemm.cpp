@@ -16,7 +16,6 @@ constexpr int64_t kPackedUnits = int64_t(2) << 20;  // packed part of B: stays i
 // The part of a product that is done at once: columns [n0, n0 + n), values [k0, k0 + k) of K.
 struct Slice {
   int64_t n0, n, k0, k;
-  bool first, last;  // of K
   int64_t panels() const { return ceil_div(n, kPanel); }
 };
 
@@ -85,7 +84,7 @@ template <class T>
   T *out = op.out.as<T>() + place, *aux = op.aux ? op.aux.as<T>() + place : nullptr;
   float bias[kPanel] = {};
   for (int64_t j = 0; op.bias && j < block.n; ++j)
-    bias[j] = op.bias.dtype == DType::fp32 ? op.bias.as<float>()[block.n0 + j] : float(op.bias.as<bf16>()[block.n0 + j]);
+    bias[j] = bias_at(op.bias, block.n0 + j);
   const auto each = [&](auto store) __attribute__((always_inline)) {
     const auto row = [&](int64_t i, int64_t columns) TW_STEP {
       for_vectors(columns, [&](int64_t j, auto n) TW_STEP {
@@ -147,7 +146,7 @@ void gemm(const MatMul& op, const Stream& stream) {
   for (int64_t n0 = 0; n0 < N; n0 += width) {
     for (int64_t part = 0; part < parts; ++part) {
       const int64_t k0 = part * depth * kUnit<E>;
-      const Slice slice{n0, std::min(width, N - n0), k0, std::min(depth * kUnit<E>, K - k0), part == 0, part == parts - 1};
+      const Slice slice{n0, std::min(width, N - n0), k0, std::min(depth * kUnit<E>, K - k0)};
       const int64_t slice_units = ceil_div(slice.k, kUnit<E>), panels = slice.panels();
       // Items of about 64k elements.
       const int64_t grain = std::max<int64_t>(1, 65536 / (kPanel * std::max<int64_t>(slice_units, 1)));
@@ -169,13 +168,13 @@ void gemm(const MatMul& op, const Stream& stream) {
           const Block block{m0, m, n0 + j * kPanel, std::min(kPanel, slice.n - j * kPanel), sums};
           float* before = narrow ? sums_kept + m0 * width + j * kPanel : op.out.as<float>() + m0 * N + block.n0;
           const int64_t stride = narrow ? width : N;
-          const bool add = !slice.first || op.accumulate;
+          const bool add = part > 0 || op.accumulate;
           if (add) {  // it may be far away
             for (int64_t i = 0; i < m; ++i)
               __builtin_prefetch(before + i * stride, 1), __builtin_prefetch(before + i * stride + kPanel / 2, 1);
           }
           multiply(m, slice_units, strips, packed_b + j * slice_units * kPanel, sums);
-          if (!slice.last) keep(block, before, stride, add);
+          if (part + 1 < parts) keep(block, before, stride, add);
           else if (narrow) finish<bf16>(op, block, add ? before : nullptr, stride);
           else finish<float>(op, block, add ? before : nullptr, stride);
         }

@@ -19,6 +19,12 @@ inline constexpr int kTileRows = TW_SIMD_LEVEL == 4 ? 12 : 6;
 struct Bf16Pair {
   uint32_t bits = 0;
 };
+// What bf16 operands become: pairs where an instruction multiplies them.
+#if defined(TW_SIMD_BF16)
+using Bf16Element = Bf16Pair;
+#else
+using Bf16Element = float;
+#endif
 // The values of K in one element.
 template <class E>
 inline constexpr int64_t kUnit = std::is_same_v<E, float> ? 1 : 2;
