@@ -54,13 +54,25 @@ bool covers(const Allocation* a, const void* p, size_t bytes) {
   return a && !a->freed && uintptr_t(p) >= address(*a) && uintptr_t(p) + bytes <= address(*a) + a->bytes;
 }
 
-// Not the host's while no work of the device runs.
+// Device memory is not the host's while no work of the device runs. Where the processor has protection keys it never is: only
+// the device's thread has the key, and no page table changes at a launch, which costs a millisecond each on a busy virtual machine.
 void set_touchable(bool touchable) {
   World& w = world();
-  if (w.touchable == touchable) return;
+  if (w.key >= 0 || w.touchable == touchable) return;
   w.touchable = touchable;
   for (auto& [at, a] : w.allocations)
     if (!a.freed && !a.pinned) mprotect(a.pages, a.mapped, touchable ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+// Of an allocation that was the host's until here.
+void make_devices_own(const Allocation& a) {
+  World& w = world();
+  if (w.key >= 0) pkey_mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE, w.key);
+  else if (!w.touchable) mprotect(a.pages, a.mapped, PROT_NONE);
+}
+void make_hosts_own(const Allocation& a) {
+  if (world().key >= 0) pkey_mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE, 0);
+  else mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE);
 }
 
 void check_slack(const Allocation& a) {
@@ -144,6 +156,7 @@ void start() {
     void* room = mmap(nullptr, kRoom, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (room == MAP_FAILED) die("no addresses for device memory");
     w.room = w.next = static_cast<unsigned char*>(room);
+    w.key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
     w.used.resize(size_t(std::max(1, device_count())));
     w.random = from_environment("TW_EMULATION_SEED", 1) * 0x9E3779B97F4A7C15u + 1;
     struct sigaction action {};
@@ -155,6 +168,7 @@ void start() {
     std::thread([] {
       const stack_t alternate{.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof stack};
       sigaltstack(&alternate, nullptr);  // a fiber's own may be what overflowed
+      if (world().key >= 0) pkey_set(world().key, 0);
       device_thread();
     }).detach();
   });
@@ -182,11 +196,11 @@ cudaError_t take(void** out, size_t bytes, bool pinned) {
   a.pages = w.next + kPage;
   w.next = a.pages + a.mapped + kPage;
   if (w.next > w.room + kRoom) return cudaErrorMemoryAllocation;
-  mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE);
+  make_hosts_own(a);
   std::memset(a.pages, 0xff, a.mapped);
   const uintptr_t at = address(a);
   std::memset(reinterpret_cast<void*>(at + bytes), kSlack, size_t(uintptr_t(a.pages + a.mapped) - at - bytes));
-  if (!pinned && !w.touchable) mprotect(a.pages, a.mapped, PROT_NONE);
+  if (!pinned) make_devices_own(a);
   if (!pinned) w.used[size_t(current_device)] += bytes;
   w.allocations[at] = a;
   *out = reinterpret_cast<void*>(at);
@@ -202,7 +216,7 @@ cudaError_t give(void* p, bool pinned) {
   if (it == w.allocations.end() || it->second.freed || it->second.pinned != pinned) return cudaErrorInvalidValue;
   Allocation& a = it->second;
   wait_until(lock, [&] { return !anything_queued_on(a.device); });  // cudaFree waits for the device
-  mprotect(a.pages, a.mapped, PROT_READ | PROT_WRITE);
+  make_hosts_own(a);
   check_slack(a);
   if (!pinned) w.used[size_t(a.device)] -= a.bytes;
   a.freed = true;

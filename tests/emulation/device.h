@@ -48,6 +48,7 @@ struct World {
   unsigned char *room = nullptr, *next = nullptr;
   uint64_t waiting = 0;
   int64_t launches = 0;
+  int key = -1;            // protection key of device memory; negative = the processor has none
   bool touchable = false;
   Clock::time_point oldest;
   bool pending = false;
