@@ -1,5 +1,7 @@
 # What "cmake --install" puts in place, and the Debian package that "ninja package" makes of it.
 include(GNUInstallDirs)
+# Libraries from outside the system's folders (a Spack prefix) are found by the installed program too.
+set_target_properties(tokenwerk PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share)
 # Manual pages and completions are what the program itself says.
