@@ -10,6 +10,7 @@
 #include "src/codec/text/tokenizer.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
+#include "src/core/sandbox.h"
 #include "src/data/token_file.h"
 #include "src/interop/hf.h"
 #include "src/interop/safetensors.h"
@@ -19,6 +20,8 @@
 namespace tw {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr int kPatience = 7 * 24 * 3600;  // seconds: a whole archive of checkpoints may be verified
 
 struct Finding {
   std::string text;
@@ -150,12 +153,19 @@ ExitCode show(const char* command, const char* purpose, const char* examples, bo
            one ? "one" : "at least one", paths.size(), command);
   TW_CHECK(source.empty() || token < 0, config, "--provenance and --token do not go together");
   const std::string path = paths.front();
-  Finding f;
-  if (!source.empty()) find_source(source, {paths.begin(), paths.end()}, int(raw_bits), f.text, f.json);
-  else if (token >= 0) show_token(path, split, token, tokenizer_file, int(raw_bits), f.text, f.json);
-  else f = look(path, int(raw_bits), read_data);
-  print((json ? f.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : f.text) + "\n");
-  TW_CHECK(f.ok, data, "{} is damaged, see above", path);
+  // Whatever is asked about may come from anyone: it is read by a process that can do nothing but read.
+  const SandboxLimits limits{.calls = SystemCalls::files, .memory = int64_t(16) << 30, .cpu_seconds = kPatience, .wall = std::chrono::seconds(kPatience),
+                             .result = int64_t(1) << 30};
+  const std::string shown = run_sandboxed(path, limits, [&] {
+    Finding f;
+    if (!source.empty()) find_source(source, {paths.begin(), paths.end()}, int(raw_bits), f.text, f.json);
+    else if (token >= 0) show_token(path, split, token, tokenizer_file, int(raw_bits), f.text, f.json);
+    else f = look(path, int(raw_bits), read_data);
+    return (f.ok ? "+" : "-") + (json ? f.json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) : f.text) + "\n";
+  });
+  TW_CHECK(!shown.empty(), data, "{}: its reader found nothing", path);
+  print(shown.substr(1));
+  TW_CHECK(shown[0] == '+', data, "{} is damaged, see above", path);
   if (read_data && !json) print("whole: every byte was read and agrees with its sums\n");
   return ExitCode::ok;
 }

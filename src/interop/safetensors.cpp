@@ -7,6 +7,7 @@
 
 #include "src/core/error.h"
 #include "src/core/json_guard.h"
+#include "src/core/sandbox.h"
 
 namespace tw {
 namespace {
@@ -29,6 +30,71 @@ nlohmann::json parse_header(std::string_view text, const std::string& file) {
   return json;
 }
 
+// Where the tensors' bytes begin.
+size_t find_data(std::string_view bytes, const std::string& file) {
+  TW_CHECK(bytes.size() >= 8, data, "{} has {} bytes: too short for a safetensors file", file, bytes.size());
+  uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), 8);
+  TW_CHECK(header <= kHeaderLimit && header <= bytes.size() - 8, data, "{}: a header of {} bytes does not fit the file of {}",
+           file, header, bytes.size());
+  return 8 + size_t(header);
+}
+
+// Types are known, sizes fit shapes, and the tensors fill the data part one behind the other.
+void check_entries(const std::vector<SafetensorsEntry>& entries, size_t data_bytes, const std::string& file) {
+  size_t next = 0;
+  for (const SafetensorsEntry& e : entries) {
+    size_t bytes = element_bytes(e.dtype);
+    TW_CHECK(bytes, data, "{}: tensor \"{}\" has the unknown type \"{}\"", file, e.name, e.dtype);
+    for (int64_t d : e.shape) {
+      TW_CHECK(d >= 0 && (d == 0 || bytes <= std::numeric_limits<size_t>::max() / size_t(d)), data,
+               "{}: tensor \"{}\" has an impossible shape", file, e.name);
+      bytes *= size_t(d);
+    }
+    TW_CHECK(e.begin <= e.end && e.end <= data_bytes && e.end - e.begin == bytes, data,
+             "{}: tensor \"{}\" takes bytes {} to {} of {}, but its shape needs {}", file, e.name, e.begin, e.end, data_bytes, bytes);
+    TW_CHECK(e.begin == next, data, "{}: tensor \"{}\" starts at byte {}, not {}: tensors overlap or leave a hole", file,
+             e.name, e.begin, next);
+    next = e.end;
+  }
+  TW_CHECK(next == data_bytes, data, "{}: {} bytes after the last tensor", file, data_bytes - next);
+}
+
+// Entries as text on the way out of the sandbox: numbers as eight bytes, texts behind their length.
+std::string pack(const std::vector<SafetensorsEntry>& entries) {
+  std::string out;
+  const auto number = [&](uint64_t n) { out.append(reinterpret_cast<const char*>(&n), sizeof n); };
+  const auto text = [&](const std::string& t) { number(t.size()), out += t; };
+  for (const SafetensorsEntry& e : entries) {
+    text(e.name), text(e.dtype), number(e.begin), number(e.end), number(e.shape.size());
+    for (const int64_t d : e.shape) number(uint64_t(d));
+  }
+  return out;
+}
+
+std::vector<SafetensorsEntry> unpack(std::string_view in, const std::string& file) {
+  const auto take = [&](uint64_t bytes) {
+    TW_CHECK(bytes <= in.size(), data, "{}: what its reader says of the header is cut off", file);
+    const std::string_view out = in.substr(0, size_t(bytes));
+    in.remove_prefix(size_t(bytes));
+    return out;
+  };
+  const auto number = [&] {
+    uint64_t n = 0;
+    std::memcpy(&n, take(sizeof n).data(), sizeof n);
+    return n;
+  };
+  std::vector<SafetensorsEntry> entries;
+  while (!in.empty()) {
+    SafetensorsEntry e;
+    e.name = take(number()), e.dtype = take(number());
+    e.begin = size_t(number()), e.end = size_t(number());
+    for (uint64_t left = number(); left > 0; --left) e.shape.push_back(int64_t(number()));
+    entries.push_back(std::move(e));
+  }
+  return entries;
+}
+
 }  // namespace
 
 int64_t SafetensorsEntry::count() const {
@@ -37,16 +103,10 @@ int64_t SafetensorsEntry::count() const {
   return n;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), map_(path) {
-  const std::string file = path.string();
-  TW_CHECK(map_.size() >= 8, data, "{} has {} bytes: too short for a safetensors file", file, map_.size());
-  uint64_t header = 0;
-  std::memcpy(&header, map_.data(), 8);
-  TW_CHECK(header <= kHeaderLimit && header <= map_.size() - 8, data, "{}: a header of {} bytes does not fit the file of {}",
-           file, header, map_.size());
-  const auto json = parse_header(map_.text().substr(8, size_t(header)), file);
-  data_begin_ = 8 + size_t(header);
-  const size_t data_bytes = map_.size() - data_begin_;
+std::vector<SafetensorsEntry> parse_safetensors(std::string_view bytes, const std::string& file) {
+  const size_t data_begin = find_data(bytes, file), data_bytes = bytes.size() - data_begin;
+  const auto json = parse_header(bytes.substr(8, data_begin - 8), file);
+  std::vector<SafetensorsEntry> entries;
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") continue;
     SafetensorsEntry e;
@@ -66,28 +126,21 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path
     } catch (const nlohmann::json::exception& problem) {
       TW_FAIL(data, "{}: the entry of tensor \"{}\" is damaged: {}", file, name, problem.what());
     }
-    const size_t size = element_bytes(e.dtype);
-    TW_CHECK(size, data, "{}: tensor \"{}\" has the unknown type \"{}\"", file, name, e.dtype);
-    size_t bytes = size;
-    for (int64_t d : e.shape) {
-      TW_CHECK(d >= 0 && (d == 0 || bytes <= std::numeric_limits<size_t>::max() / size_t(d)), data,
-               "{}: tensor \"{}\" has an impossible shape", file, name);
-      bytes *= size_t(d);
-    }
-    TW_CHECK(e.begin <= e.end && e.end <= data_bytes && e.end - e.begin == bytes, data,
-             "{}: tensor \"{}\" takes bytes {} to {} of {}, but its shape needs {}", file, name, e.begin, e.end, data_bytes,
-             bytes);
-    entries_.push_back(std::move(e));
+    entries.push_back(std::move(e));
   }
-  std::sort(entries_.begin(), entries_.end(),
+  std::sort(entries.begin(), entries.end(),
             [](const auto& a, const auto& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
-  size_t next = 0;
-  for (const auto& e : entries_) {
-    TW_CHECK(e.begin == next, data, "{}: tensor \"{}\" starts at byte {}, not {}: tensors overlap or leave a hole", file,
-             e.name, e.begin, next);
-    next = e.end;
-  }
-  TW_CHECK(next == data_bytes, data, "{}: {} bytes after the last tensor", file, data_bytes - next);
+  check_entries(entries, data_bytes, file);
+  return entries;
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : path_(path), map_(path) {
+  const std::string file = path.string();
+  data_begin_ = find_data(map_.text(), file);
+  const int64_t header = int64_t(data_begin_);
+  const SandboxLimits limits{.memory = (int64_t(64) << 20) + 64 * header, .cpu_seconds = 60, .result = (int64_t(1) << 20) + 8 * header};
+  entries_ = unpack(run_sandboxed(file, limits, [&] { return pack(parse_safetensors(map_.text(), file)); }), file);
+  check_entries(entries_, map_.size() - data_begin_, file);
 }
 
 const SafetensorsEntry* SafetensorsFile::find(const std::string& name) const noexcept {

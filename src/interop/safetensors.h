@@ -3,6 +3,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/core/file.h"
@@ -18,8 +19,11 @@ struct SafetensorsEntry {
   int64_t count() const;
 };
 
-// A file mapped for reading. Everything is checked on opening (header of at most 100 MB, no overlap, no holes, sizes
-// that fit shapes): Error(data) names file, tensor and reason.
+// The header of `file`, all of its bytes. Everything is checked (header of at most 100 MB, no overlap, no holes, sizes
+// that fit shapes): Error(data) names file, tensor and reason. By where they begin.
+std::vector<SafetensorsEntry> parse_safetensors(std::string_view file, const std::string& name);
+
+// A file mapped for reading. Its header is parsed in a sandbox (core/sandbox.h), and what that says is checked again.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);

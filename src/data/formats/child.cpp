@@ -15,6 +15,7 @@
 
 #include "src/core/error.h"
 #include "src/core/format.h"
+#include "src/core/system_call_filter.h"
 
 namespace tw {
 namespace {
@@ -28,8 +29,8 @@ void limit(int resource, uint64_t most) noexcept {
 }
 
 // Between fork and exec of a program with threads: calls of the kernel alone.
-[[noreturn]] void become(char* const* argv, char* const* environment, const char* path, const ChildLimits& limits, int in, int out, int err,
-                         pid_t parent) noexcept {
+[[noreturn]] void become(char* const* argv, char* const* environment, const char* path, const ChildLimits& limits,
+                         const SystemCallFilter& filter, int in, int out, int err, pid_t parent) noexcept {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(kNotThere);
@@ -47,6 +48,7 @@ void limit(int resource, uint64_t most) noexcept {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) ::_exit(kNotThere);
   ::syscall(SYS_close_range, 3, ~0u, 0);
+  filter.install();
   ::execve(path, argv, environment);
   ::_exit(kNotThere);
 }
@@ -98,9 +100,10 @@ ChildEnd run_child(const std::vector<std::string>& words, const FileDescriptor& 
   FileDescriptor out, out_end, err, err_end;
   pipe_of(out, out_end), pipe_of(err, err_end);
 
+  const SystemCallFilter filter(SystemCalls::program);
   const pid_t self = ::getpid(), pid = ::fork();
   TW_CHECK(pid >= 0, io, "{} cannot be started: {}", words[0], std::strerror(errno));
-  if (pid == 0) become(argv.data(), environment.data(), path.c_str(), limits, input.get(), out_end.get(), err_end.get(), self);
+  if (pid == 0) become(argv.data(), environment.data(), path.c_str(), limits, filter, input.get(), out_end.get(), err_end.get(), self);
   Child child(pid);
   out_end = FileDescriptor(), err_end = FileDescriptor();
 

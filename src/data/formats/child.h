@@ -25,7 +25,8 @@ struct ChildEnd {
 
 // Runs `words` (program and arguments; found by PATH) with `input` as standard input, gives what it writes to take(), and
 // returns when it has ended. It has no descriptors but these, no environment but PATH and a UTF-8 locale, may write no
-// files, and is killed with its children where it exceeds a limit (Error(data) says which) or take() throws. Error(io).
+// files, reach no network and start nothing else (core/system_call_filter.h), and is killed where it exceeds a limit
+// (Error(data) says which) or take() throws. Error(io).
 ChildEnd run_child(const std::vector<std::string>& words, const FileDescriptor& input, const ChildLimits& limits,
                    const std::function<void(std::string_view)>& take);
 
