@@ -4,6 +4,7 @@
 #include "src/checkpoint/names.h"
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
+#include "src/cli/import_tokens.h"
 #include "src/cli/job.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/file.h"
@@ -16,15 +17,30 @@ namespace {
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("import", "Makes a run folder of a Hugging Face model (GPT-2 or Llama, safetensors): checkpoint of step 0,\n"
-                      "tokenizer and settings. `tokenwerk train --out RUN` goes on from it.",
-                      "tokenwerk import hf-folder --out runs/imported");
+                      "tokenizer and settings. `tokenwerk train --out RUN` goes on from it.\n"
+                      "Or makes a token file of the token ids in an HDF5 file of any kind.",
+                      "tokenwerk import hf-folder --out runs/imported\n"
+                      "  tokenwerk import ids.h5 --dataset train/ids --tokenizer tokenizer.json --out train.h5");
   std::string path, out;
-  arguments.word("HF_FOLDER", path, "Folder with config.json and model.safetensors");
-  arguments.option("--out", out, "Run folder", true);
+  ImportTokens tokens;
   bool json = false;
+  arguments.word("PATH", path, "Folder with config.json and model.safetensors, or an HDF5 file (.h5, .hdf5, .hdf)");
+  arguments.option("--out", out, "Run folder, or token file", true);
+  arguments.option("--dataset", tokens.dataset, "Of an HDF5 file: where the ids lie (default: the only dataset of whole numbers)");
+  arguments.option("--tokenizer", tokens.tokenizer, "Of an HDF5 file: whose ids they are");
+  arguments.option("--vocab-size", tokens.vocab_size, "Of an HDF5 file: ids are below it (default: the tokenizer's)");
+  arguments.option("--eod", tokens.eod, "Of an HDF5 file: the id behind each document (default: the tokenizer's)");
   arguments.flag("--json", json, "Print what was imported as JSON to standard output");
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(world.size() == 1, config, "import runs on one rank");
+  if (is_hdf5_name(path)) {
+    tokens.from = path, tokens.out = out;
+    const ImportedTokens done = import_tokens(tokens);
+    log_info("{}: {} tokens in {} documents to {}", path, done.tokens, done.documents, out);
+    if (json)
+      print(nlohmann::json({{"file", out}, {"tokens", done.tokens}, {"documents", done.documents}, {"vocab_size", done.vocab_size}}).dump() + "\n");
+    return ExitCode::ok;
+  }
   const LoadedModel loaded = load_model(path);
   Config config;
   config.set("run.dir", out, "command line");
@@ -61,6 +77,6 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
 
 }  // namespace
 
-const Command kImport = {"import", "a Hugging Face model to a run folder", run};
+const Command kImport = {"import", "a Hugging Face model to a run folder, or token ids in HDF5 to a token file", run};
 
 }  // namespace tw

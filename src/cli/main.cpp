@@ -1,9 +1,13 @@
 // tokenwerk COMMAND [words]: finds the command, brings up MPI where the program was started by it, and turns errors
 // into a sentence and an exit code.
+#include <sys/resource.h>
+
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <new>
 #include <optional>
 #include <string>
@@ -14,6 +18,7 @@
 #include "src/cli/command.h"
 #include "src/cli/run_folder.h"
 #include "src/core/file.h"
+#include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
 
@@ -30,6 +35,25 @@ void print_overview(std::FILE* to) {
   std::fputs(text.c_str(), to);
 }
 
+// What this process has of memory and what it may have, where the kernel says so.
+std::string memory_in_use() {
+  std::string text;
+  std::ifstream status("/proc/self/status"), machine("/proc/meminfo");
+  const auto kibibytes = [](std::ifstream& file, std::string_view key) {
+    for (std::string line; std::getline(file, line);)
+      if (line.starts_with(key)) return std::strtoll(line.c_str() + key.size(), nullptr, 10);
+    return 0LL;
+  };
+  const auto space = kibibytes(status, "VmSize:"), held = kibibytes(status, "VmRSS:"), left = kibibytes(machine, "MemAvailable:");
+  text = fmt::format("this process holds {} of {} of address space; {} are left on this machine", human_bytes(double(held) * 1024),
+                     human_bytes(double(space) * 1024), human_bytes(double(left) * 1024));
+  for (const auto& [resource, name] : {std::pair(RLIMIT_AS, "address space (ulimit -v)"), std::pair(RLIMIT_DATA, "memory (ulimit -d)")}) {
+    rlimit most{};
+    if (::getrlimit(resource, &most) == 0 && most.rlim_cur != RLIM_INFINITY) text += fmt::format("; it may have {} of {}", human_bytes(double(most.rlim_cur)), name);
+  }
+  return text;
+}
+
 struct Failure {
   ExitCode code;
   std::string text, place;
@@ -42,7 +66,7 @@ Failure current_failure() {
     const std::string file = std::filesystem::path(e.where().file_name()).filename().string();
     return {e.code(), e.what(), fmt::format("{}:{}", file, e.where().line())};
   } catch (const std::bad_alloc&) {
-    return {ExitCode::config, "out of memory: use fewer or smaller micro batches (training.micro_batch_size), or more ranks", ""};
+    return {ExitCode::config, "out of memory: " + memory_in_use() + ". Use smaller micro batches (training.micro_batch_size), or more ranks", ""};
   } catch (const std::filesystem::filesystem_error& e) {
     return {ExitCode::io, e.what(), ""};
   } catch (const std::exception& e) {

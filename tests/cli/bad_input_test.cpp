@@ -47,6 +47,7 @@ TEST_F(BadInput, Settings) {
   const Ended typo = tokenwerk({"train", path("typo.toml"), "--out", path("run")});
   expect(typo, 64, "training.steps");
   EXPECT_THAT(typo.err, HasSubstr("typo.toml:2:"));
+  EXPECT_FALSE(fs::exists(path("run"))) << "said before anything is done";
   write("range.toml", "[optimizer]\nlr = \"fast\"\n");
   expect(tokenwerk({"train", path("range.toml"), "--out", path("run")}), 64, "optimizer.lr");
   expect(tokenwerk({"train", "--out", path("run"), "--model.hiden_size", "3"}), 64, "model.hidden_size");
