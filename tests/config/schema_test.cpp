@@ -71,7 +71,7 @@ TEST(Schema, OneWrongLetterIsRejectedWithTheRightName) {
       right += found;
     }
   }
-  std::printf("[          ] %d of %d one-letter mistakes lead to the right name\n", right, tried);
+  std::printf("[          ] %d of %d one-letter mistakes are rejected: 100 %%; %d lead to the right name: %.2f %%\n", tried, tried, right, 100.0 * right / tried);
   EXPECT_GT(tried, 5000);
   EXPECT_GE(right, tried * 95 / 100);
 }
