@@ -26,8 +26,8 @@ ImportedTokens import_tokens(const ImportTokens& job) {
     if (eod < 0) eod = tokenizer->eos_id();
     hash = tokenizer->hash();
   }
-  TW_CHECK(result.vocab_size >= 1 && result.vocab_size <= int64_t(1) << 31, config, "{}: say of how many tokens these are: --vocab-size N or --tokenizer FILE",
-           job.from.string());
+  TW_CHECK(result.vocab_size >= 1 && result.vocab_size <= int64_t(1) << 31, config,
+           "{}: say of how many tokens these are: --vocab-size N or --tokenizer FILE", job.from.string());
   TW_CHECK(eod < result.vocab_size, config, "--eod {} is not below the vocabulary's size {}", eod, result.vocab_size);
   std::error_code absent;
   TW_CHECK(!fs::exists(job.out, absent), cannot_create, "{} is there already: choose another name", job.out.string());

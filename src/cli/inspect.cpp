@@ -154,8 +154,8 @@ ExitCode show(const char* command, const char* purpose, const char* examples, bo
   TW_CHECK(source.empty() || token < 0, config, "--provenance and --token do not go together");
   const std::string path = paths.front();
   // Whatever is asked about may come from anyone: it is read by a process that can do nothing but read.
-  const SandboxLimits limits{.calls = SystemCalls::files, .memory = int64_t(16) << 30, .cpu_seconds = kPatience, .wall = std::chrono::seconds(kPatience),
-                             .result = int64_t(1) << 30};
+  const SandboxLimits limits{.calls = SystemCalls::files, .memory = int64_t(16) << 30, .cpu_seconds = kPatience,
+                             .wall = std::chrono::seconds(kPatience), .result = int64_t(1) << 30};
   const std::string shown = run_sandboxed(path, limits, [&] {
     Finding f;
     if (!source.empty()) find_source(source, {paths.begin(), paths.end()}, int(raw_bits), f.text, f.json);

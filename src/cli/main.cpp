@@ -49,7 +49,8 @@ std::string memory_in_use() {
                      human_bytes(double(space) * 1024), human_bytes(double(left) * 1024));
   for (const auto& [resource, name] : {std::pair(RLIMIT_AS, "address space (ulimit -v)"), std::pair(RLIMIT_DATA, "memory (ulimit -d)")}) {
     rlimit most{};
-    if (::getrlimit(resource, &most) == 0 && most.rlim_cur != RLIM_INFINITY) text += fmt::format("; it may have {} of {}", human_bytes(double(most.rlim_cur)), name);
+    if (::getrlimit(resource, &most) == 0 && most.rlim_cur != RLIM_INFINITY)
+      text += fmt::format("; it may have {} of {}", human_bytes(double(most.rlim_cur)), name);
   }
   return text;
 }

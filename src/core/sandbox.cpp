@@ -190,22 +190,25 @@ void run_sandboxed(const std::string& what, const SandboxLimits& limits, const s
     }
     if (head.kind == Kind::no_filter) {
       static std::atomic<bool> said = false;
-      if (!said.exchange(true)) log_warning("this kernel filters no system calls: {} is read in a process of its own, with limits alone", what);
+      if (!said.exchange(true))
+        log_warning("this kernel filters no system calls: {} is read in a process of its own, with limits alone", what);
     } else if (head.kind == Kind::piece) {
       given += int64_t(bytes.size());
       TW_CHECK(given <= limits.result, data, "{}: its reader gave more than {}", what, human_bytes(double(limits.result)));
       take(bytes);
     } else {
       const auto code = ExitCode(int(head.code));
-      const bool known = code == ExitCode::data || code == ExitCode::config || code == ExitCode::no_input || code == ExitCode::io || code == ExitCode::bug;
+      const bool known = code == ExitCode::data || code == ExitCode::config || code == ExitCode::no_input || code == ExitCode::io ||
+                         code == ExitCode::bug;
       const bool named = bytes.find(what) != std::string::npos;
       throw Error(head.kind == Kind::error && known ? code : ExitCode::data, named ? bytes : what + ": " + bytes);
     }
   }
   const int status = child.wait();
-  TW_CHECK(!WIFSIGNALED(status) || WTERMSIG(status) != SIGXCPU, data, "{}: reading it took more than {} s of processor time", what, limits.cpu_seconds);
-  TW_CHECK(!WIFSIGNALED(status), data, "{}: its reader was ended by signal {} ({}): the file is damaged, or made to do harm", what, WTERMSIG(status),
-           ::strsignal(WTERMSIG(status)));
+  TW_CHECK(!WIFSIGNALED(status) || WTERMSIG(status) != SIGXCPU, data, "{}: reading it took more than {} s of processor time", what,
+           limits.cpu_seconds);
+  TW_CHECK(!WIFSIGNALED(status), data, "{}: its reader was ended by signal {} ({}): the file is damaged, or made to do harm", what,
+           WTERMSIG(status), ::strsignal(WTERMSIG(status)));
   TW_FAIL(data, "{}: its reader ended without a result", what);
 }
 

@@ -80,21 +80,24 @@ void check_way(const File& file, const std::string& name, const std::string& pat
 int64_t check_storage(hid_t dataset, int64_t elements, const std::string& what) {
   const PropertyList create(check(H5Dget_create_plist(dataset), "storage"));
   const H5D_layout_t layout = H5Pget_layout(create.get());
-  TW_CHECK(layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED || layout == H5D_COMPACT, data, "{} is a virtual dataset: it takes its numbers from other files", what);
+  TW_CHECK(layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED || layout == H5D_COMPACT, data,
+           "{} is a virtual dataset: it takes its numbers from other files", what);
   TW_CHECK(H5Pget_external_count(create.get()) == 0, data, "{} lies in other files", what);
   const int filters = H5Pget_nfilters(create.get());
   for (int i = 0; i < filters; ++i) {
     unsigned flags = 0, configuration = 0;
     size_t values = 0;
     const H5Z_filter_t id = H5Pget_filter2(create.get(), unsigned(i), &flags, &values, nullptr, 0, nullptr, &configuration);
-    TW_CHECK(id > 0 && id < H5Z_FILTER_RESERVED, data, "{} is compressed by filter {}, a plug-in; only HDF5's own are used: h5repack -f GZIP=1", what, id);
+    TW_CHECK(id > 0 && id < H5Z_FILTER_RESERVED, data,
+             "{} is compressed by filter {}, a plug-in; only HDF5's own are used: h5repack -f GZIP=1", what, id);
   }
   const auto stored = H5Dget_storage_size(dataset);
   TW_CHECK(stored > 0 || elements == 0, data, "{} was never written", what);
   TW_CHECK(uint64_t(elements) / uint64_t(kMaxRatio) <= stored, data, "{} claims {} numbers in {} bytes", what, elements, stored);
   if (layout != H5D_CHUNKED) return 1;
   hsize_t chunk = 0;
-  TW_CHECK(H5Pget_chunk(create.get(), 1, &chunk) == 1 && chunk > 0 && int64_t(chunk) <= kMaxChunk, data, "{} has chunks of {} numbers, more than {}", what, chunk, kMaxChunk);
+  TW_CHECK(H5Pget_chunk(create.get(), 1, &chunk) == 1 && chunk > 0 && int64_t(chunk) <= kMaxChunk, data,
+           "{} has chunks of {} numbers, more than {}", what, chunk, kMaxChunk);
   return int64_t(chunk);
 }
 

@@ -63,7 +63,8 @@ std::string difference(const ParameterTable& stored, const ParameterTable& wante
     const auto [there, here] = both[name];
     if (there && here && there->shape == here->shape) return;
     if (++count > shown) return;
-    text += fmt::format("{}{}: {} stored, {} wanted", count > 1 ? "; " : "", name, there ? there->shape.str() : "none", here ? here->shape.str() : "none");
+    text += fmt::format("{}{}: {} stored, {} wanted", count > 1 ? "; " : "", name, there ? there->shape.str() : "none",
+                        here ? here->shape.str() : "none");
   };
   for (const ParameterInfo& p : wanted.all()) add(p.name);
   for (const ParameterInfo& p : stored.all())

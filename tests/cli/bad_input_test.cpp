@@ -11,6 +11,7 @@
 namespace tw {
 namespace {
 namespace fs = std::filesystem;
+using testing::AnyOf;
 using testing::HasSubstr;
 
 class BadInput : public Cli {
@@ -164,6 +165,21 @@ TEST_F(BadInput, DiskFull) {
   EXPECT_EQ(full.code, 74) << full.err;
   EXPECT_THAT(full.err, HasSubstr("was not saved"));
   EXPECT_EQ(tokenwerk(words).code, 0);
+}
+
+// RLIMIT_AS: what is missing is said in bytes, and what was saved before stays whole.
+TEST_F(BadInput, TooLittleMemory) {
+  train_run("run");
+  const auto limited = [&](const Words& words) {
+    return run_process(Words{"sh", "-c", "ulimit -v 900000; exec \"$@\"", "sh", TW_BINARY} + words);
+  };
+  const Ended large = limited(Words{"train", "--out", path("large"), "--data.train", raw_tokens(), "--model.vocab_size", "61"} + tiny(4) +
+                              Words{"--model.hidden_size", "4096", "--model.intermediate_size", "16384", "--model.num_hidden_layers", "4"});
+  EXPECT_EQ(large.code, 64) << large.err;
+  EXPECT_THAT(large.err, AnyOf(HasSubstr("bytes could not be allocated"), HasSubstr("address space (ulimit -v)")));
+  EXPECT_THAT(json(path("large") + "/status.json")["reason"].get<std::string>(), HasSubstr("memory"));
+  EXPECT_TRUE(!fs::exists(path("large") + "/checkpoints") || fs::is_empty(path("large") + "/checkpoints"));
+  EXPECT_EQ(limited({"verify", path("run")}).code, 0) << "what is small fits";
 }
 
 }  // namespace
