@@ -1,7 +1,6 @@
 #include "src/nn/parameters.h"
 
 #include <algorithm>
-#include <map>
 
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
@@ -50,26 +49,6 @@ int64_t ParameterTable::parameter_count() const noexcept {
   int64_t n = 0;
   for (const auto& p : infos_) n += p.count();
   return n;
-}
-
-std::string difference(const ParameterTable& stored, const ParameterTable& wanted, size_t shown) {
-  std::map<std::string, std::pair<const ParameterInfo*, const ParameterInfo*>> both;
-  for (const ParameterInfo& p : stored.all()) both[p.name].first = &p;
-  for (const ParameterInfo& p : wanted.all()) both[p.name].second = &p;
-  std::string text;
-  size_t count = 0;
-  // In the order of the model: its own tensors first, then those it alone lacks.
-  const auto add = [&](const std::string& name) {
-    const auto [there, here] = both[name];
-    if (there && here && there->shape == here->shape) return;
-    if (++count > shown) return;
-    text += fmt::format("{}{}: {} stored, {} wanted", count > 1 ? "; " : "", name, there ? there->shape.str() : "none",
-                        here ? here->shape.str() : "none");
-  };
-  for (const ParameterInfo& p : wanted.all()) add(p.name);
-  for (const ParameterInfo& p : stored.all())
-    if (!both[p.name].second) add(p.name);
-  return count > shown ? fmt::format("{}; and {} more", text, count - shown) : text;
 }
 
 Tensor in_precision(Tensor weights, DType dtype, const Stream& stream) {

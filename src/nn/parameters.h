@@ -40,10 +40,6 @@ class ParameterTable {
   int64_t flat_count_ = 0;
 };
 
-// How the tensors of two models differ, for people: names and shapes, the first `shown` of them, then how many more;
-// "" where they have the same.
-std::string difference(const ParameterTable& stored, const ParameterTable& wanted, size_t shown = 10);
-
 // Weights on the host, rounded to dtype, on the device of `stream`.
 Tensor in_precision(Tensor weights, DType dtype, const Stream& stream);
 

@@ -11,6 +11,7 @@
 #include "src/core/fault.h"
 #include "src/core/json_guard.h"
 #include "src/nn/initialize.h"
+#include "src/nn/model_difference.h"
 
 namespace tw {
 
@@ -122,11 +123,8 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   const CheckpointInfo& info = checkpoint.info();
   const std::string where = checkpoint.folder().string();
   const ModelConfig stored = model_config_from_json(parse_stored(info.model_json, where));
-  const ParameterTable there(stored);
-  TW_CHECK(stored == options_.model, data, "{} holds another model: {} parameters of {}; {}", where, there.parameter_count(), name_of(stored.type),
-           difference(there, ParameterTable(options_.model), 10).empty()
-               ? fmt::format("the tensors are the same, settings differ: {} stored, {} wanted", info.model_json, to_json(options_.model).dump())
-               : "its tensors differ: " + difference(there, ParameterTable(options_.model), 10));
+  TW_CHECK(stored == options_.model, data, "{} holds another model: {} parameters of {}; {}", where, ParameterTable(stored).parameter_count(),
+           name_of(stored.type), model_difference(stored, options_.model));
   if (!resume) return optimizer_.load(checkpoint, false, staging_, stream_);
   TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
            "the training data or its blend changed since {}: fingerprint {} then, {} now. Put the old token files and "
