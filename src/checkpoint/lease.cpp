@@ -72,11 +72,14 @@ struct Holder {
     h.pid_space = link_target("/proc/self/ns/pid");
     h.pid_start = process_start(h.pid);
     h.start = iso_time(unix_seconds());
-    // Slurm starts a requeued job only after the earlier attempt has ended.
-    const char* job = std::getenv("SLURM_JOB_ID");
-    const char* cluster = std::getenv("SLURM_CLUSTER_NAME");
-    const char* restart = std::getenv("SLURM_RESTART_COUNT");
-    if (job) h.job = std::string(cluster ? cluster : "") + ":" + job;
+    // launch/supervise and Slurm start a job again only after the earlier attempt has ended, or its host is lost.
+    const char* job = std::getenv("TW_JOB");
+    const char* restart = std::getenv("TW_JOB_START");
+    if (!job || !restart) {
+      job = std::getenv("SLURM_JOB_ID"), restart = std::getenv("SLURM_RESTART_COUNT");
+      if (const char* cluster = std::getenv("SLURM_CLUSTER_NAME"); job) h.job = std::string(cluster ? cluster : "") + ":";
+    }
+    if (job) h.job += job;
     if (restart) h.job_restart = std::strtoll(restart, nullptr, 10);
     return h;
   }

@@ -12,8 +12,8 @@ class Communicator;
 
 // The file lease.a<token> in the folder says who holds it; the highest token counts. It appears by link(2), which
 // succeeds for one process only, on network file systems too; no file lock is relied on. A lease is taken over when
-// it was released, when its process is dead (same host and boot), when its host was started anew, or when Slurm
-// says that its job was requeued as this one.
+// it was released, when its process is dead (same host and boot), when its host was started anew, or when this is a
+// later start of its job: by launch/supervise (TW_JOB, and TW_JOB_START, which counts), or by Slurm, which requeued it.
 class RunLease {
  public:
   // Error(fenced) naming host, process and start of the holder; Error(cannot_create) where the folder is not writable.
