@@ -7,7 +7,7 @@ file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/share)
 # Manual pages and completions are what the program itself says.
 if(NOT CMAKE_CROSSCOMPILING)
   set(words "man | gzip -9n > tokenwerk.1.gz" "man run | gzip -9n > tokenwerk-run.1.gz"
-            "man settings | gzip -9n > tokenwerk-settings.5.gz" "completions bash > tokenwerk" "completions zsh > _tokenwerk"
+            "man supervise | gzip -9n > tokenwerk-supervise.1.gz" "man settings | gzip -9n > tokenwerk-settings.5.gz" "completions bash > tokenwerk" "completions zsh > _tokenwerk"
             "completions fish > tokenwerk.fish")
   set(spoken)
   set(commands)
@@ -19,7 +19,8 @@ if(NOT CMAKE_CROSSCOMPILING)
   add_custom_command(OUTPUT ${spoken} ${commands} DEPENDS tokenwerk WORKING_DIRECTORY ${CMAKE_BINARY_DIR}/share
                      COMMENT "Manual pages and completions" VERBATIM)
   add_custom_target(manual ALL DEPENDS ${spoken})
-  install(FILES ${CMAKE_BINARY_DIR}/share/tokenwerk.1.gz ${CMAKE_BINARY_DIR}/share/tokenwerk-run.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${CMAKE_BINARY_DIR}/share/tokenwerk.1.gz ${CMAKE_BINARY_DIR}/share/tokenwerk-run.1.gz
+          ${CMAKE_BINARY_DIR}/share/tokenwerk-supervise.1.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
   install(FILES ${CMAKE_BINARY_DIR}/share/tokenwerk-settings.5.gz DESTINATION ${CMAKE_INSTALL_MANDIR}/man5)
   install(FILES ${CMAKE_BINARY_DIR}/share/tokenwerk DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
   install(FILES ${CMAKE_BINARY_DIR}/share/_tokenwerk DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
@@ -28,6 +29,7 @@ endif()
 
 install(TARGETS tokenwerk)
 install(PROGRAMS launch/run DESTINATION ${CMAKE_INSTALL_BINDIR} RENAME tokenwerk-run)
+install(PROGRAMS launch/supervise DESTINATION ${CMAKE_INSTALL_BINDIR} RENAME tokenwerk-supervise)
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenwerk)
 install(DIRECTORY launch/slurm DESTINATION ${CMAKE_INSTALL_DATADIR}/tokenwerk USE_SOURCE_PERMISSIONS)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR})

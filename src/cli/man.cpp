@@ -97,19 +97,37 @@ std::string program_page() {
   return text;
 }
 
-// launch/run, as it is called where it is installed.
+// launch/run and launch/supervise, as they are called where they are installed.
+constexpr const char* kHostfile =
+    ".TP\n\\fB\\-\\-hostfile\\fR \\fIfile\\fR\nA line \\fIname slots=ranks\\fR a host, reached by ssh; they see the working folder.\n";
+
 std::string run_page() {
   return ".TH TOKENWERK-RUN 1 \"" TW_DATE "\" \"tokenwerk " + program_version() + "\" \"User commands\"\n.SH NAME\n"
          "tokenwerk\\-run \\- tokenwerk on several ranks\n.SH SYNOPSIS\n.B tokenwerk\\-run\n[\\fB\\-n\\fR \\fIranks\\fR] "
-         "\\fIcommand\\fR [\\fIwords\\fR]\n.SH DESCRIPTION\n" +
+         "[\\fB\\-\\-hostfile\\fR \\fIfile\\fR] \\fIcommand\\fR [\\fIwords\\fR]\n.SH DESCRIPTION\n" +
          lines_of("Starts tokenwerk on several ranks: under srun inside a Slurm job, else under mpirun, with no binding of ranks to cores.") +
-         ".PP\n" + lines_of("It ends with tokenwerk's own exit code, also where the launcher hides it. SIGUSR1, SIGTERM and SIGINT reach all "
-         "ranks, which save a checkpoint and end with 75.") +
-         ".SH ENVIRONMENT\n.TP\n\\fBTW_RANKS\\fR\n" +
+         ".PP\n" + lines_of("It ends with tokenwerk's own exit code, also where the launcher hides it, and with 69 where a rank or a host was "
+         "lost. SIGUSR1, SIGTERM and SIGINT reach all ranks, which save a checkpoint and end with 75; SIGUSR2 and a second SIGINT end them at once.") +
+         ".SH OPTIONS\n" + kHostfile + ".SH ENVIRONMENT\n.TP\n\\fBTW_RANKS\\fR\n" +
          lines_of("Ranks where -n is not given; without it the tasks of the Slurm job, else 1.") + ".TP\n\\fBTW_BIN\\fR\n" +
-         lines_of("The program; without it the tokenwerk beside tokenwerk-run.") +
+         lines_of("The program; without it the tokenwerk beside tokenwerk-run.") + ".TP\n\\fBTW_LAUNCHER\\fR\n" +
+         lines_of("srun or mpirun; without it srun in a Slurm job whose srun knows PMIx.") +
          ".SH EXAMPLES\n.nf\n" + roff("tokenwerk-run -n 4 train settings.toml --out runs/first") +
-         "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\fR(1), \\fBmpirun\\fR(1), \\fBsrun\\fR(1)\n";
+         "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\fR(1), \\fBtokenwerk\\-supervise\\fR(1), \\fBmpirun\\fR(1), \\fBsrun\\fR(1)\n";
+}
+
+std::string supervise_page() {
+  return ".TH TOKENWERK-SUPERVISE 1 \"" TW_DATE "\" \"tokenwerk " + program_version() + "\" \"User commands\"\n.SH NAME\n"
+         "tokenwerk\\-supervise \\- keep a run of tokenwerk going\n.SH SYNOPSIS\n.B tokenwerk\\-supervise\n[\\fB\\-n\\fR "
+         "\\fIranks\\fR] [\\fB\\-\\-hostfile\\fR \\fIfile\\fR] \\fBtrain\\fR [\\fIwords\\fR] \\fB\\-\\-out\\fR \\fIrun\\fR\n.SH DESCRIPTION\n" +
+         lines_of("Starts tokenwerk-run, and after a failure again, from the newest checkpoint, on the hosts that are left: with fewer slots than "
+                  "ranks, on the largest power of two that fits. The weights do not depend on that.") +
+         ".PP\n" + lines_of("It ends where the run is done, was stopped (75, 77) or would fail again (64, 65, 66, 70, 73, 76, 79 at the same step "
+                             "twice), and after 3 starts in a row without a new checkpoint.") +
+         ".SH OPTIONS\n" + kHostfile + ".SH FILES\n" +
+         lines_of("supervise.jsonl in the run folder has a line for each start and end: ranks, hosts, code, reason, steps and seconds lost.") +
+         ".SH EXAMPLES\n.nf\n" + roff("tokenwerk-supervise -n 4 train settings.toml --out runs/first") +
+         "\n.fi\n.SH SEE ALSO\n\\fBtokenwerk\\-run\\fR(1)\n";
 }
 
 std::string settings_page() {
@@ -131,12 +149,13 @@ std::string settings_page() {
 }
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("man", "Prints a manual page in roff: tokenwerk(1); with a word tokenwerk-settings(5) or tokenwerk-run(1).",
+  Arguments arguments("man", "Prints a manual page in roff: tokenwerk(1); with a word tokenwerk-settings(5), tokenwerk-run(1) or tokenwerk-supervise(1).",
                       "tokenwerk man | man -l -\n  tokenwerk man settings | man -l -");
   std::string page;
-  arguments.choice("PAGE", page, {"settings", "run"}, "settings: all of them; run: several ranks", false);
+  arguments.choice("PAGE", page, {"settings", "run", "supervise"}, "settings: all of them; run: several ranks; supervise: after failures", false);
   if (!arguments.parse(words)) return ExitCode::ok;
-  if (world.rank() == 0) print(page.empty() ? program_page() : page == "run" ? run_page() : settings_page());
+  if (world.rank() > 0) return ExitCode::ok;
+  print(page.empty() ? program_page() : page == "run" ? run_page() : page == "supervise" ? supervise_page() : settings_page());
   return ExitCode::ok;
 }
 

@@ -152,7 +152,7 @@ TEST_F(Shell, ManualPagesNameEveryCommandAndSetting) {
   const std::string page = tokenwerk({"man"}).out, settings = tokenwerk({"man", "settings"}).out;
   for (const char* name : {"factory", "scan", "encode", "doctor", "EXIT STATUS", "NO_COLOR"}) EXPECT_THAT(page, HasSubstr(name));
   EXPECT_THAT(settings, HasSubstr("optimizer.lr"));
-  for (const Words& words : {Words{"man"}, Words{"man", "settings"}, Words{"man", "run"}}) {
+  for (const Words& words : {Words{"man"}, Words{"man", "settings"}, Words{"man", "run"}, Words{"man", "supervise"}}) {
     write("page", tokenwerk(words).out);
     if (installed("mandoc")) {
       const Ended lint = run_process({"mandoc", "-T", "lint", "-W", "warning", path("page")});
@@ -169,7 +169,7 @@ TEST_F(Shell, AnInstallationRunsFromAnywhere) {
   ASSERT_EQ(install.code, 0) << install.err;
   for (const char* file : {"share/man/man1/tokenwerk.1.gz", "share/man/man1/tokenwerk-run.1.gz", "share/man/man5/tokenwerk-settings.5.gz",
                            "share/bash-completion/completions/tokenwerk", "share/zsh/vendor-completions/_tokenwerk",
-                           "share/fish/vendor_completions.d/tokenwerk.fish", "share/tokenwerk/slurm/train.sbatch",
+                           "share/fish/vendor_completions.d/tokenwerk.fish", "share/tokenwerk/slurm/train.sbatch", "bin/tokenwerk-supervise",
                            "share/doc/tokenwerk/README.md"})
     EXPECT_TRUE(fs::exists(fs::path(prefix) / file)) << file;
   const Ended train = run_process({"sh", "-c",

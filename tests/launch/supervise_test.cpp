@@ -1,0 +1,137 @@
+// launch/supervise and launch/run: what they do of each way a run can end.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "tests/launch/launch_fixture.h"
+
+namespace tw {
+namespace {
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Supervise : public Launch {
+ protected:
+  auto at(const std::string& run) {
+    return [this, run] { return reached(run); };
+  }
+};
+
+void kill_one(int pid, const std::string& program, const std::string& word = "") {
+  const std::vector<int> found = descendants(pid, program, word);
+  ASSERT_FALSE(found.empty()) << program << " " << word;
+  ASSERT_EQ(::kill(found.back(), SIGKILL), 0);
+}
+
+TEST_F(Supervise, KilledRanksAndLaunchersChangeNoBit) {
+  const std::string want = undisturbed(1200);
+  ProcessOptions o = options();
+  o.watch = when(at("run"), {{120, [](int pid) { kill_one(pid, "tokenwerk"); }},
+                             {260, [](int pid) { kill_one(pid, "mpirun"); }},
+                             {420, [](int pid) { kill_one(pid, "run", "launch/run"); }}});
+  const Ended e = run_process(supervise(4) + train("run", 1200), o);
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_EQ(weights(path("run")), want);
+  EXPECT_THAT(litter(), IsEmpty());
+  const auto starts = history("run", "start"), ends = history("run", "end");
+  ASSERT_EQ(starts.size(), 4u);
+  ASSERT_EQ(ends.size(), 4u);
+  EXPECT_EQ(ends[0]["code"], 69);
+  EXPECT_THAT(ends[0]["reason"], testing::ContainsRegex("rank [0-3] .*host "));
+  EXPECT_EQ(ends[1]["code"], 69);
+  EXPECT_EQ(ends[2]["code"], 137);
+  EXPECT_EQ(ends[3]["code"], 0);
+  EXPECT_EQ(ends[3]["committed"], 1200);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(starts[i + 1]["committed"], ends[i]["committed"]);
+    EXPECT_EQ(starts[i + 1]["ranks"], 4);
+    EXPECT_GE(ends[i]["lost_steps"], 0);
+    EXPECT_EQ(ends[i]["next"], "restart");
+  }
+  EXPECT_EQ(json(fs::path(path("run")) / "status.json")["state"], "done");
+}
+
+TEST_F(Supervise, ThreeStartsWithoutACheckpointAreTheEnd) {
+  ProcessOptions o = options();
+  o.environment.emplace_back("TW_FAULT", "train.forward:1:9");
+  const Ended e = run_process(supervise(2) + train("run", 100), o);
+  EXPECT_EQ(e.code, 69) << e.err;
+  EXPECT_THAT(e.err, HasSubstr("3 starts in a row without a new checkpoint"));
+  const auto ends = history("run", "end");
+  ASSERT_EQ(ends.size(), 3u) << e.err;
+  EXPECT_EQ(ends[2]["next"], "give up");
+  const auto status = json(fs::path(path("run")) / "status.json");
+  EXPECT_EQ(status["state"], "failed");
+  EXPECT_EQ(status["exit_code"], 69);
+  EXPECT_THAT(status["reason"], HasSubstr("rank 1 "));
+  EXPECT_THAT(litter(), IsEmpty());
+}
+
+TEST_F(Supervise, WhatARestartWouldMeetAgainEndsAtOnce) {
+  const Ended missing = run_process(supervise(2) + train("run", 10) + Words{"--data.train", path("absent.h5")}, options());
+  EXPECT_EQ(missing.code, 66) << missing.err;
+  EXPECT_EQ(history("run", "start").size(), 1u);
+  EXPECT_EQ(run_process(supervise(2) + train("typo", 10) + Words{"--training.stepz", "4"}, options()).code, 64);
+  EXPECT_EQ(run_process(supervise(2) + Words{"train"}, options()).code, 64) << "no run folder";
+  EXPECT_EQ(run_process(Words{TW_LAUNCH "/supervise", "-n", "two", "train", "--out", path("run")}, options()).code, 64);
+}
+
+TEST_F(Supervise, AStopIsSavedAndNotStartedAgain) {
+  const std::string want = undisturbed(1500);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+    ProcessOptions o = options();
+    o.watch = when(at("run"), {{reached("run") + 60, [signal](int pid) { ::kill(pid, signal); }}});
+    const Ended e = run_process(supervise(2) + train("run", 1500), o);
+    ASSERT_EQ(e.code, 75) << e.err;
+    const auto ends = history("run", "end");
+    EXPECT_EQ(ends.back()["code"], 75);
+    EXPECT_EQ(ends.back()["lost_steps"], 0);
+    EXPECT_EQ(ends.back()["next"], "end");
+  }
+  const Ended rest = run_process(supervise(4) + train("run", 1500), options());
+  ASSERT_EQ(rest.code, 0) << rest.err;
+  EXPECT_EQ(weights(path("run")), want);
+}
+
+TEST_F(Supervise, ARunOfAnotherIsLeftAlone) {
+  ProcessOptions o = options();
+  Ended second;
+  o.watch = when(at("run"), {{20, [&](int) { second = run_process(supervise(2) + train("run", 1500), options()); }}});
+  const Ended first = run_process(supervise(2) + train("run", 1500), o);
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(second.code, 76) << second.err;
+}
+
+TEST_F(Supervise, WithoutItsSupervisorARunSavesAndEnds) {
+  if (run_process({"setpriv", "--pdeathsig", "KILL", "true"}).code != 0) GTEST_SKIP() << "setpriv cannot set the signal of a parent's death";
+  ProcessOptions o = options();
+  std::vector<int> all;
+  o.watch = when(at("run"), {{60, [&](int pid) {
+                                all = descendants(pid, "tokenwerk");
+                                ::kill(pid, SIGKILL);
+                              }}});
+  EXPECT_EQ(run_process(supervise(2) + train("run", 20000), o).code, 128 + SIGKILL);
+  ASSERT_EQ(all.size(), 2u);
+  for (int i = 0; i < 600 && (::kill(all[0], 0) == 0 || ::kill(all[1], 0) == 0); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  EXPECT_EQ(json(fs::path(path("run")) / "status.json")["exit_code"], 75);
+}
+
+TEST_F(Supervise, TheNextStartRemovesWhatAKilledOneLeft) {
+  ProcessOptions o = options();
+  o.watch = when(at("run"), {{20, [](int pid) { ::kill(pid, SIGKILL); }}});
+  const Words run{TW_LAUNCH "/run", "-n", "2"};
+  EXPECT_EQ(run_process(run + train("run", 20000), o).code, 128 + SIGKILL);
+  ASSERT_EQ(litter().size(), 1u);
+  const std::string left = path("tmp") + "/" + litter()[0];
+  write("tmp/tw.abcdef/somebody", "else's");
+  EXPECT_EQ(run_process(run + train("other", 5), options()).code, 0);
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(path("tmp/tw.abcdef/somebody"))) << "a folder without an owner is not ours";
+}
+
+}  // namespace
+}  // namespace tw
