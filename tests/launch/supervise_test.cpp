@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "src/core/file.h"
 #include "tests/launch/launch_fixture.h"
 
 namespace tw {
@@ -78,6 +79,35 @@ TEST_F(Supervise, WhatARestartWouldMeetAgainEndsAtOnce) {
   EXPECT_EQ(run_process(supervise(2) + train("typo", 10) + Words{"--training.stepz", "4"}, options()).code, 64);
   EXPECT_EQ(run_process(supervise(2) + Words{"train"}, options()).code, 64) << "no run folder";
   EXPECT_EQ(run_process(Words{TW_LAUNCH "/supervise", "-n", "two", "train", "--out", path("run")}, options()).code, 64);
+}
+
+// A program that ends its n-th start with the n-th code and reason, each time after a new checkpoint.
+TEST_F(Supervise, CodesDecideWhatIsStartedAgainAndWithWhat) {
+  write("program", R"(#!/bin/bash
+while (($#)); do [[ $1 != --out ]] || run=$2; shift; done
+if ((OMPI_COMM_WORLD_RANK)); then exit 0; fi
+n=$(($(cat "$run/starts" 2>/dev/null || echo 0) + 1))
+echo "$n" >"$run/starts"
+read -r code reason < <(sed -n "${n}p" "$run/../plan")
+echo "$OMPI_COMM_WORLD_SIZE ranks on $CUDA_VISIBLE_DEVICES" >>"$run/seen"
+mkdir -p "$run/checkpoints/step-0000000$n.a$n"
+touch "$run/checkpoints/step-0000000$n.a$n/MANIFEST"
+printf '{\n "state": "failed",\n "exit_code": %d,\n "reason": "%s",\n "step": 7\n}\n' "$code" "$reason" >"$run/status.json"
+exit "$code"
+)");
+  fs::permissions(path("program"), fs::perms::owner_all);
+  const auto run = [&](const std::string& name, const std::string& plan) {
+    write("plan", plan);
+    const ProcessOptions o{.environment = {{"TW_BIN", path("program")}, {"TMPDIR", path("tmp")}, {"CUDA_VISIBLE_DEVICES", "4,5,6,7"}}};
+    const int code = run_process(supervise(4) + Words{"train", "--out", path(name)}, o).code;
+    return std::make_pair(code, read_file(fs::path(path(name)) / "seen"));
+  };
+  const std::string all = "4 ranks on 4,5,6,7\n";
+  EXPECT_EQ(run("gpu", "81 the memory of rank 2 was damaged\n0\n"), std::make_pair(0, all + "2 ranks on 4,5,7\n"));
+  EXPECT_EQ(run("numerics", "79 loss nan\n79 loss nan\n0\n"), std::make_pair(79, all + all)) << "the same step again";
+  EXPECT_EQ(run("disk", "74 full\n80 rank 1 hangs\n69 rank 1 is lost\n77 enough\n"), std::make_pair(77, all + all + all + all));
+  for (const int code : {64, 65, 66, 70, 73, 75, 76, 77})
+    EXPECT_EQ(run("end" + std::to_string(code), std::to_string(code) + " so\n0\n"), std::make_pair(code, all));
 }
 
 TEST_F(Supervise, AStopIsSavedAndNotStartedAgain) {
