@@ -1,11 +1,14 @@
 #include "kernels/cpu/matmul.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 
 #include <cblas.h>
 
 #include "kernels/cpu/simd.h"
 #include "kernels/pointwise.h"
+#include "src/core/error.h"
 #include "src/core/thread_team.h"
 
 namespace tw::cpu {
@@ -49,10 +52,21 @@ void start_from_bias(const MatMul& op, float* c, int64_t ldc, int64_t n0, int64_
   for (int64_t i = 1; i < m; ++i) std::copy_n(c, n, c + i * ldc);
 }
 
+// OpenBLAS asks for a workspace a thread, and where it gets none (ulimit -v) it asks again for ever: so we ask first.
+bool start_library(int threads) {
+  const size_t bytes = size_t(threads) * ((size_t(128) << 20) + (size_t(1) << 20));
+  void* room = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  TW_CHECK(room != MAP_FAILED, config, "not enough memory: {} bytes of workspace for matrix products could not be allocated; use fewer threads "
+           "(training.threads), or raise the limit of address space (ulimit -v)", bytes);
+  ::munmap(room, bytes);
+  openblas_set_num_threads(1);
+  return true;
+}
+
 // fp32 by OpenBLAS, one thread a tile.
 void matmul_library(const MatMul& op, const Stream& stream) {
-  static const bool single_threaded = (openblas_set_num_threads(1), true);
-  (void)single_threaded;
+  static const bool started = start_library(stream.team().size());
+  (void)started;
   const int64_t M = op.out.dim(0), N = op.out.dim(1), K = op.a.dim(op.transpose_a ? 0 : 1);
   const float *a = static_cast<const float*>(op.a.data), *b = static_cast<const float*>(op.b.data);
   const Tiles tiles = tiles_of(M, N);

@@ -1,6 +1,7 @@
 // tokenwerk COMMAND [words]: finds the command, brings up MPI where the program was started by it, and turns errors
 // into a sentence and an exit code.
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -133,4 +134,11 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace tw
 
-int main(int argc, char** argv) { return tw::run(argc, argv); }
+int main(int argc, char** argv) {
+  const int code = tw::run(argc, argv);
+  if (code == 0) return 0;
+  // Not by way of the libraries' own ends: after a failure they may crash (HDF5 on a full disk), or wait for ever for a
+  // thread of theirs that waits for memory (OpenBLAS).
+  std::fflush(nullptr);
+  ::_exit(code);
+}

@@ -170,16 +170,21 @@ TEST_F(BadInput, DiskFull) {
 // RLIMIT_AS: what is missing is said in bytes, and what was saved before stays whole.
 TEST_F(BadInput, TooLittleMemory) {
   train_run("run");
-  const auto limited = [&](const Words& words) {
-    return run_process(Words{"sh", "-c", "ulimit -v 900000; exec \"$@\"", "sh", TW_BINARY} + words);
+  const auto limited = [&](const Words& words, const char* kibibytes = "900000") {
+    return run_process(Words{"sh", "-c", std::string("ulimit -v ") + kibibytes + "; exec \"$@\"", "sh", TW_BINARY} + words);
   };
   const Ended large = limited(Words{"train", "--out", path("large"), "--data.train", raw_tokens(), "--model.vocab_size", "61"} + tiny(4) +
-                              Words{"--model.hidden_size", "4096", "--model.intermediate_size", "16384", "--model.num_hidden_layers", "4"});
+                              Words{"--model.hidden_size", "4096", "--model.num_attention_heads", "32", "--model.num_hidden_layers", "4"});
   EXPECT_EQ(large.code, 64) << large.err;
   EXPECT_THAT(large.err, AnyOf(HasSubstr("bytes could not be allocated"), HasSubstr("address space (ulimit -v)")));
   EXPECT_THAT(json(path("large") + "/status.json")["reason"].get<std::string>(), HasSubstr("memory"));
   EXPECT_TRUE(!fs::exists(path("large") + "/checkpoints") || fs::is_empty(path("large") + "/checkpoints"));
   EXPECT_EQ(limited({"verify", path("run")}).code, 0) << "what is small fits";
+  // Whatever does not fit is said: a library that asks for its workspace for ever is not called.
+  for (const char* kibibytes : {"310000", "330000", "400000", "500000"}) {
+    const Ended e = limited(Words{"train", "--out", path(std::string("small") + kibibytes), "--data.train", raw_tokens(), "--model.vocab_size", "61"} + tiny(2), kibibytes);
+    if (e.code != 0) EXPECT_THAT(e.err, HasSubstr("memory")) << kibibytes;
+  }
 }
 
 }  // namespace
