@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/core/json_guard.h"
-#include "src/nn/parameters.h"
+#include "src/nn/model_config.h"
 #include "src/train/skip_rule.h"
 #include "tests/fuzz/fuzz.h"
 
