@@ -26,7 +26,9 @@ class Hosts : public Launch {
     ASSERT_EQ(hosts({"up", "2", "2"}).code, 0);
   }
   void TearDown() override {
-    if (!IsSkipped()) EXPECT_EQ(hosts({"down"}).code, 0);
+    if (!IsSkipped()) {
+      EXPECT_EQ(hosts({"down"}).code, 0);
+    }
   }
   ProcessOptions options() const {
     ProcessOptions o = Launch::options();
@@ -46,12 +48,12 @@ class Hosts : public Launch {
 };
 
 TEST_F(Hosts, SlowLossyAndBrokenOffLinksChangeNoBit) {
-  const std::string want = undisturbed(800);
-  const Ended e = run("run", 800,
+  const std::string want = undisturbed(300);
+  const Ended e = run("run", 300,
                       {{20, command({"rate", "2", "200mbit"})},
-                       {60, command({"loss", "2", "10"})},
-                       {140, command({"heal", "2"})},
-                       {160, [this](int) {
+                       {50, command({"loss", "2", "10"})},
+                       {90, command({"heal", "2"})},
+                       {110, [this](int) {
                           EXPECT_EQ(hosts({"linkdown", "2"}).code, 0);
                           ::sleep(5);
                           EXPECT_EQ(hosts({"linkup", "2"}).code, 0);
@@ -61,11 +63,11 @@ TEST_F(Hosts, SlowLossyAndBrokenOffLinksChangeNoBit) {
 }
 
 TEST_F(Hosts, AfterALinkIsCutTheRestGoesOnAndTheHostComesBack) {
-  const std::string want = undisturbed(1600);
+  const std::string want = undisturbed(800);
   // Half open: what n2 sends arrives, and nothing comes back to it. Later it answers again, and its rank is killed.
-  const Ended e = run("run", 1600,
+  const Ended e = run("run", 800,
                       {{120, command({"oneway", "2"})},
-                       {700, [this](int pid) {
+                       {450, [this](int pid) {
                           EXPECT_EQ(hosts({"heal", "2"}).code, 0);
                           const auto ranks = descendants(pid, "tokenwerk");
                           ASSERT_FALSE(ranks.empty());
@@ -83,8 +85,8 @@ TEST_F(Hosts, AfterALinkIsCutTheRestGoesOnAndTheHostComesBack) {
 }
 
 TEST_F(Hosts, ALostHostIsLeftOut) {
-  const std::string want = undisturbed(800);
-  const Ended e = run("run", 800, {{120, command({"kill", "2"})}});
+  const std::string want = undisturbed(400);
+  const Ended e = run("run", 400, {{120, command({"kill", "2"})}});
   ASSERT_EQ(e.code, 0) << e.err;
   EXPECT_EQ(weights(path("run")), want);
   const auto starts = history("run", "start"), ends = history("run", "end");

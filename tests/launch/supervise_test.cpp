@@ -29,12 +29,12 @@ void kill_one(int pid, const std::string& program, const std::string& word = "")
 }
 
 TEST_F(Supervise, KilledRanksAndLaunchersChangeNoBit) {
-  const std::string want = undisturbed(1200);
+  const std::string want = undisturbed(800);
   ProcessOptions o = options();
   o.watch = when(at("run"), {{120, [](int pid) { kill_one(pid, "tokenwerk"); }},
                              {260, [](int pid) { kill_one(pid, "mpirun"); }},
                              {420, [](int pid) { kill_one(pid, "run", "launch/run"); }}});
-  const Ended e = run_process(supervise(4) + train("run", 1200), o);
+  const Ended e = run_process(supervise(4) + train("run", 800), o);
   ASSERT_EQ(e.code, 0) << e.err;
   EXPECT_EQ(weights(path("run")), want);
   EXPECT_THAT(litter(), IsEmpty());
@@ -46,7 +46,7 @@ TEST_F(Supervise, KilledRanksAndLaunchersChangeNoBit) {
   EXPECT_EQ(ends[1]["code"], 69);
   EXPECT_EQ(ends[2]["code"], 137);
   EXPECT_EQ(ends[3]["code"], 0);
-  EXPECT_EQ(ends[3]["committed"], 1200);
+  EXPECT_EQ(ends[3]["committed"], 800);
   for (size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(starts[i + 1]["committed"], ends[i]["committed"]);
     EXPECT_EQ(starts[i + 1]["ranks"], 4);
@@ -111,18 +111,18 @@ exit "$code"
 }
 
 TEST_F(Supervise, AStopIsSavedAndNotStartedAgain) {
-  const std::string want = undisturbed(1500);
+  const std::string want = undisturbed(1000);
   for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
     ProcessOptions o = options();
     o.watch = when(at("run"), {{reached("run") + 60, [signal](int pid) { ::kill(pid, signal); }}});
-    const Ended e = run_process(supervise(2) + train("run", 1500), o);
+    const Ended e = run_process(supervise(2) + train("run", 1000), o);
     ASSERT_EQ(e.code, 75) << e.err;
     const auto ends = history("run", "end");
     EXPECT_EQ(ends.back()["code"], 75);
     EXPECT_EQ(ends.back()["lost_steps"], 0);
     EXPECT_EQ(ends.back()["next"], "end");
   }
-  const Ended rest = run_process(supervise(4) + train("run", 1500), options());
+  const Ended rest = run_process(supervise(4) + train("run", 1000), options());
   ASSERT_EQ(rest.code, 0) << rest.err;
   EXPECT_EQ(weights(path("run")), want);
 }
@@ -130,9 +130,12 @@ TEST_F(Supervise, AStopIsSavedAndNotStartedAgain) {
 TEST_F(Supervise, ARunOfAnotherIsLeftAlone) {
   ProcessOptions o = options();
   Ended second;
-  o.watch = when(at("run"), {{20, [&](int) { second = run_process(supervise(2) + train("run", 1500), options()); }}});
-  const Ended first = run_process(supervise(2) + train("run", 1500), o);
-  EXPECT_EQ(first.code, 0) << first.err;
+  o.watch = when(at("run"), {{20, [&](int pid) {
+                                second = run_process(supervise(2) + train("run", 100000), options());
+                                ::kill(pid, SIGTERM);
+                              }}});
+  const Ended first = run_process(supervise(2) + train("run", 100000), o);
+  EXPECT_EQ(first.code, 75) << first.err;
   EXPECT_EQ(second.code, 76) << second.err;
 }
 
