@@ -1,8 +1,10 @@
 // Checkpoints: one HDF5 shard a rank and a MANIFEST whose existence is the commit.
 // Format, commit protocol and guarantees: docs/checkpoint_format.md.
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,12 +26,15 @@ struct TensorSlice {
   ConstView data;      // (end - begin) fp32, host memory
 };
 
+inline constexpr double kUnknownLoss = std::numeric_limits<double>::quiet_NaN();
+
 // Everything beside the tensors. The same on every rank.
 struct CheckpointInfo {
   int64_t step = 0;     // optimiser steps done
   int64_t samples = 0;  // samples and tokens consumed
   int64_t tokens = 0;
   double joules = -1;   // spent so far; negative = no meter
+  double validation_loss = kUnknownLoss;  // of an evaluation at this step
   std::string model_json;    // ModelConfig (src/nn/model_config.h)
   std::string config_toml;   // the resolved configuration
   std::string trainer_json;  // state the trainer wants back (outlier windows, skipped steps, ...)
@@ -37,13 +42,25 @@ struct CheckpointInfo {
   std::string data_fingerprint;
 };
 
+// A save under way, seen from outside.
+struct SaveWatch {
+  // Where it becomes true, the save ends at its next block or wait with Error(peer_lost).
+  std::atomic<bool> given_up{false};
+  // Of this rank's shard, when the save is over.
+  double write_seconds = 0;      // sums, writing and flushing
+  double read_back_seconds = 0;
+};
+
 struct CheckpointOptions {
   std::filesystem::path folder;  // holds step-XXXXXXXX.aN/ folders
   int keep_latest_k = 3;         // older ones go after a newer commit was verified; never below 1
   int64_t keep_every = 0;        // steps divisible by it stay; 0 = none
+  bool keep_best = false;        // the one of the lowest validation loss stays
+  std::vector<std::string> damaged = {};  // names of folders that do not count as kept (Checkpoint::passed_over)
   // The run's lease; read on rank 0 only. Its token is the attempt in folder names, and it must still be this
   // process's at the moment of the commit. Without one, a lease on `folder` is taken for the time of the call.
   const RunLease* lease = nullptr;
+  SaveWatch* watch = nullptr;
 };
 
 // Collective over `comm`: every rank writes its slices; returns the committed folder on every rank. Blocks.
@@ -58,7 +75,8 @@ struct Manifest;
 // A committed, checksum-verified checkpoint opened for reading.
 class Checkpoint {
  public:
-  // `path`: a checkpoint folder, a folder of checkpoints, or a run folder (has checkpoints/). Takes the
+  // `path`: a checkpoint folder, a folder of checkpoints, or a run folder (has checkpoints/). FOLDER/best, where there is no
+  // such file, is the one of the lowest validation loss, and no other stands in for it. Takes the
   // newest whose sums match; a damaged one is named with shard, tensor and block, and the one before is taken.
   // Error(no_input) where there is none, Error(data) where none is whole.
   // Newest: highest attempt, then highest step. verify = false reads no tensor, only MANIFEST and file sizes.
@@ -68,6 +86,8 @@ class Checkpoint {
 
   const CheckpointInfo& info() const noexcept;
   const std::filesystem::path& folder() const noexcept { return folder_; }
+  // Names of newer ones that were found damaged; of open_checkpoint, on rank 0 alone.
+  const std::vector<std::string>& passed_over() const noexcept { return passed_over_; }
   struct TensorInfo { std::string name, slot; Shape shape; };
   const std::vector<TensorInfo>& tensors() const noexcept { return tensors_; }  // weights first, by name
   // Copies elements [begin, end) into out (fp32, host). Error(data) naming what is missing.
@@ -76,9 +96,10 @@ class Checkpoint {
  private:
   friend std::optional<Checkpoint> open_checkpoint(const std::filesystem::path&, Communicator&);
   struct Piece { std::string key; int64_t begin, end, offset; size_t shard; };  // key: slot/name
-  Checkpoint(std::filesystem::path folder, std::shared_ptr<const Manifest> manifest);
+  Checkpoint(std::filesystem::path folder, std::shared_ptr<const Manifest> manifest, std::vector<std::string> passed_over);
 
   std::filesystem::path folder_;
+  std::vector<std::string> passed_over_;
   std::shared_ptr<const Manifest> manifest_;
   std::vector<TensorInfo> tensors_;
   std::vector<Piece> pieces_;  // by key, then begin
@@ -87,6 +108,9 @@ class Checkpoint {
 // Collective form of open_newest: the ranks share the reading of a verification, and all take the same checkpoint or
 // throw the same error. On every rank the folder must be the same.
 std::optional<Checkpoint> open_checkpoint(const std::filesystem::path& path, Communicator& comm);
+
+// The lowest validation loss of the checkpoints in a folder, infinite where none has one.
+double lowest_validation_loss(const std::filesystem::path& folder);
 
 // What the verify and inspect commands show.
 struct CheckpointReport {

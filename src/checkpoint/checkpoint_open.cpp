@@ -4,6 +4,7 @@
 #include "src/checkpoint/checkpoint.h"
 #include "src/checkpoint/manifest.h"
 #include "src/checkpoint/names.h"
+#include "src/checkpoint/retention.h"
 #include "src/checkpoint/shard.h"
 #include "src/checkpoint/vote.h"
 #include "src/core/error.h"
@@ -30,6 +31,15 @@ Candidates find_candidates(const fs::path& path) {
   Candidates c;
   std::error_code e;
   const fs::file_status status = fs::status(path, e);
+  TW_CHECK(!e || status.type() == fs::file_type::not_found, io, "cannot look at {}: {}", path.string(), e.message());
+  if (!fs::exists(status) && path.filename() == kBestName && fs::is_directory(path.parent_path(), e)) {
+    if (const fs::path best = find_best(folder_of_checkpoints(path.parent_path())).path; !best.empty()) {
+      c.chosen = true;
+      c.folders.push_back(best);
+    }
+    c.nothing = fmt::format("no checkpoint in {} has a validation loss: set checkpoint.keep_best and eval.interval", path.parent_path().string());
+    return c;
+  }
   if (!fs::exists(status)) {
     c.nothing = fmt::format("there is no {}", path.string());
     return c;
@@ -74,8 +84,11 @@ class Rejections {
     for (size_t at = 0; (at = why.find('\n', at)) != std::string::npos;) why.replace(at, 1, "; ");
     const std::string text = fmt::format("checkpoint {} cannot be used: {}", folder.string(), why);
     if (!chosen) log_warning("{}; trying the one before", text);
+    names.push_back(folder.filename().string());
     if (count_++ == 0) first_ = text, code_ = chosen ? code : ExitCode::data;
   }
+  std::vector<std::string> names;
+
   [[noreturn]] void give_up() const {
     throw Error(code_, fmt::format("{}{}", first_, count_ > 1 ? fmt::format("; {} older ones cannot be used either", count_ - 1) : ""));
   }
@@ -127,8 +140,8 @@ std::vector<Checkpoint::TensorInfo> list_tensors(const Manifest& manifest) {
 
 }  // namespace
 
-Checkpoint::Checkpoint(fs::path folder, std::shared_ptr<const Manifest> manifest)
-    : folder_(std::move(folder)), manifest_(std::move(manifest)), tensors_(list_tensors(*manifest_)) {
+Checkpoint::Checkpoint(fs::path folder, std::shared_ptr<const Manifest> manifest, std::vector<std::string> passed_over)
+    : folder_(std::move(folder)), passed_over_(std::move(passed_over)), manifest_(std::move(manifest)), tensors_(list_tensors(*manifest_)) {
   for (size_t s = 0; s < manifest_->shards.size(); ++s)
     for (const StoredPiece& p : manifest_->shards[s].pieces)
       pieces_.push_back({key_of(p.name, p.slot), p.begin, p.end, p.offset, s});
@@ -146,7 +159,7 @@ Checkpoint Checkpoint::open(const fs::path& path, bool verify) {
     try {
       auto manifest = std::make_shared<const Manifest>(read_manifest(folder));
       const std::string damage = find_damage(folder, *manifest, verify, 0, 1);
-      if (damage.empty()) return Checkpoint(folder, std::move(manifest));
+      if (damage.empty()) return Checkpoint(folder, std::move(manifest), rejections.names);
       rejections.add(folder, damage, candidates.chosen);
     } catch (const Error& e) {
       rejections.add(folder, e.what(), candidates.chosen, e.code());
@@ -190,7 +203,7 @@ std::optional<Checkpoint> open_checkpoint(const fs::path& path, Communicator& co
     require_all(votes);
     std::string damage;
     for (const Vote& v : votes) damage += v.text;
-    if (damage.empty()) return Checkpoint(folder, std::move(manifest));
+    if (damage.empty()) return Checkpoint(folder, std::move(manifest), rejections.names);
     if (first) rejections.add(folder, damage, candidates.chosen);
   }
   if (count == 0) return std::nullopt;
@@ -221,6 +234,11 @@ void Checkpoint::read(const std::string& name, const std::string& slot, int64_t 
                  piece->offset + (at - piece->begin) * int64_t(sizeof(float)), path);
     at = stop;
   }
+}
+
+double lowest_validation_loss(const fs::path& folder) {
+  const BestCheckpoint best = find_best(folder);
+  return best.path.empty() ? std::numeric_limits<double>::infinity() : best.loss;
 }
 
 CheckpointReport verify_checkpoint(const fs::path& path, bool read_data) {

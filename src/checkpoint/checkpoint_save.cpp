@@ -40,7 +40,8 @@ void check_slice(const TensorSlice& s) {
 }
 
 // One rank's shard; its entry for MANIFEST, or "" where the rank has nothing to save.
-std::string save_shard(const fs::path& checkpoint, const std::vector<TensorSlice>& slices, const Communicator& comm) {
+std::string save_shard(const fs::path& checkpoint, const std::vector<TensorSlice>& slices, const Communicator& comm,
+                       SaveWatch* watch) {
   std::vector<std::pair<StoredPiece, const void*>> parts;
   std::set<std::string> places;
   for (const TensorSlice& s : slices) {
@@ -61,7 +62,7 @@ std::string save_shard(const fs::path& checkpoint, const std::vector<TensorSlice
   for (const auto& [piece, data] : parts) memory[{piece.slot, piece.name, piece.begin}] = data;
   std::vector<const void*> data;
   for (const StoredPiece& p : file.pieces) data.push_back(memory.at({p.slot, p.name, p.begin}));
-  write_stored_file(checkpoint, file, layout, data);
+  write_stored_file(checkpoint, file, layout, data, watch);
   return to_text(file);
 }
 
@@ -139,6 +140,7 @@ void commit(const fs::path& checkpoint, const RunLease& lease, const CheckpointI
 fs::path save_checkpoint(const CheckpointOptions& options, const CheckpointInfo& info,
                          const std::vector<TensorSlice>& slices, Communicator& comm) {
   const bool first = comm.rank() == 0;
+  const std::atomic<bool>* given_up = options.watch ? &options.watch->given_up : nullptr;
   std::optional<RunLease> own;
   const RunLease* lease = options.lease;
   Vote vote;
@@ -147,19 +149,20 @@ fs::path save_checkpoint(const CheckpointOptions& options, const CheckpointInfo&
       if (!lease) lease = &own.emplace(RunLease::acquire(options.folder));
       return begin_save(options, *lease, info.step).string();
     });
-  const fs::path checkpoint = decide(comm, vote);
+  const fs::path checkpoint = decide(comm, vote, given_up);
 
-  vote = cast_vote([&] { return save_shard(checkpoint, slices, comm); });
-  const std::vector<Vote> votes = gather_votes(comm, vote);
+  vote = cast_vote([&] { return save_shard(checkpoint, slices, comm, options.watch); });
+  const std::vector<Vote> votes = gather_votes(comm, vote, given_up);
   if (first) vote = cast_vote([&] { return require_all(votes), commit(checkpoint, *lease, info, votes), std::string(); });
   if (first && !vote.ok()) remove_unfinished(checkpoint);
-  decide(comm, vote);
+  decide(comm, vote, given_up);
 
   // Committed. What goes wrong from here on costs nothing but space.
   if (first) {
     try {
       fault_point("checkpoint.after_commit");
-      retain(options.folder, checkpoint, options.keep_latest_k, options.keep_every);
+      retain(options.folder, checkpoint,
+             {.keep_latest_k = options.keep_latest_k, .keep_every = options.keep_every, .keep_best = options.keep_best, .damaged = options.damaged});
       if (own) own->release();
     } catch (const std::exception& e) {
       log_warning("after the checkpoint {} was saved: {}", checkpoint.string(), e.what());

@@ -270,13 +270,16 @@ RunLease::~RunLease() {
 
 void RunLease::check() const {
   TW_CHECK(token_ > 0, fenced, "the lease of {} was released", folder_.string());
-  std::string text;
+  const std::vector<int64_t> tokens = lease_tokens(folder_);
+  std::string text, why;
   try {
     text = read_file(file_, 1 << 16);
-  } catch (const Error&) {
-    // Missing or unreadable: not ours any more, as far as we can know.
+  } catch (const Error& e) {
+    why = e.what();
   }
-  const std::vector<int64_t> tokens = lease_tokens(folder_);
+  std::error_code unknown;
+  // Where the disk does not answer nobody has taken anything over.
+  TW_CHECK(why.empty() || tokens.empty() || tokens.back() != token_ || !(fs::exists(file_, unknown) || unknown), io, "{}", why);
   TW_CHECK(text == content_ && !tokens.empty() && tokens.back() == token_, fenced,
            "another run has taken over {}: the lease {} is no longer this process's", folder_.string(), file_.string());
 }

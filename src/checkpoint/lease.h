@@ -24,7 +24,7 @@ class RunLease {
 
   int64_t token() const noexcept { return token_; }
   const std::filesystem::path& file() const noexcept { return file_; }
-  // Error(fenced) where another process has taken it over.
+  // Error(fenced) where another process has taken it over, Error(io) where that cannot be seen.
   void check() const;
   void release();
 

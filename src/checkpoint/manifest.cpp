@@ -168,6 +168,7 @@ std::string to_text(const Manifest& m) {
                {"samples", i.samples},
                {"tokens", i.tokens},
                {"joules", std::isfinite(i.joules) ? i.joules : -1.0},
+               {"validation_loss", std::isfinite(i.validation_loss) ? Json(i.validation_loss) : Json()},
                {"attempt", m.attempt},
                {"written", m.written},
                {"build", m.build},
@@ -219,6 +220,10 @@ Manifest parse_manifest(const std::string& text, const fs::path& path) {
   i.step = r.integer("step"), i.samples = r.integer("samples"), i.tokens = r.integer("tokens");
   TW_CHECK(r.at("joules").is_number(), data, "{}: \"joules\" is not a number", where);
   i.joules = r.at("joules").get<double>();
+  if (const auto loss = json.find("validation_loss"); loss != json.end() && !loss->is_null()) {  // older ones have none
+    TW_CHECK(loss->is_number(), data, "{}: \"validation_loss\" is not a number", where);
+    i.validation_loss = loss->get<double>();
+  }
   m.attempt = r.integer("attempt"), m.written = r.text("written"), m.build = r.text("build");
   i.tokenizer_hash = r.text("tokenizer_hash"), i.data_fingerprint = r.text("data_fingerprint");
   i.model_json = r.text("model"), i.config_toml = r.text("config"), i.trainer_json = r.text("trainer");

@@ -66,16 +66,26 @@ void make_folders_durably(const fs::path& path) {
 std::vector<CheckpointFolder> list_checkpoints(const fs::path& folder) {
   std::vector<CheckpointFolder> found;
   std::error_code e;
-  if (!fs::exists(folder, e)) return found;
+  const bool there = fs::exists(folder, e);
+  TW_CHECK(!e, io, "cannot look for the folder {}: {}", folder.string(), e.message());
+  if (!there) return found;
   fs::directory_iterator entries(folder, e);
-  TW_CHECK(!e, no_input, "cannot list the folder {}: {}", folder.string(), e.message());
+  TW_CHECK(!e, io, "cannot list the folder {}: {}", folder.string(), e.message());
   for (; entries != fs::directory_iterator(); entries.increment(e)) {
     const auto name = CheckpointName::parse(entries->path().filename().string());
-    std::error_code ignored;
-    if (!name || !entries->is_directory(ignored)) continue;
-    found.push_back({*name, entries->path(), fs::exists(entries->path() / kManifestName, ignored)});
+    if (!name) continue;
+    const bool is_folder = entries->is_directory(e);
+    if (e == std::errc::no_such_file_or_directory) {  // gone since it was listed
+      e.clear();
+      continue;
+    }
+    TW_CHECK(!e, io, "cannot look at {}: {}", entries->path().string(), e.message());
+    if (!is_folder) continue;
+    std::error_code unknown;
+    const bool committed = fs::exists(entries->path() / kManifestName, unknown);
+    found.push_back({*name, entries->path(), committed || unknown});
   }
-  TW_CHECK(!e, no_input, "cannot list the folder {}: {}", folder.string(), e.message());
+  TW_CHECK(!e, io, "cannot list the folder {}: {}", folder.string(), e.message());
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.name > b.name; });
   return found;
 }

@@ -13,6 +13,7 @@ namespace tw {
 inline constexpr std::string_view kManifestName = "MANIFEST";
 inline constexpr std::string_view kModelViewName = "model.h5";
 inline constexpr std::string_view kTrashName = ".trash";
+inline constexpr std::string_view kBestName = "best";  // stands for the checkpoint of the lowest validation loss
 inline constexpr std::string_view kTemporaryEnd = ".tmp";
 
 // step-00001200.a7, or step-00001200.a7-2 for the second time attempt 7 saved that step.
@@ -34,9 +35,10 @@ void make_folders_durably(const std::filesystem::path& path);
 struct CheckpointFolder {
   CheckpointName name;
   std::filesystem::path path;
-  bool committed = false;  // has a MANIFEST
+  bool committed = false;  // has a MANIFEST, as far as can be known: what cannot be looked at is not taken for litter
 };
-// All checkpoint folders in `folder`, newest first. A missing folder has none.
+// All checkpoint folders in `folder`, newest first. A missing folder has none; Error(io) where it cannot be read: a run
+// whose disk fails for a moment must not begin anew.
 std::vector<CheckpointFolder> list_checkpoints(const std::filesystem::path& folder);
 
 }  // namespace tw

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "src/checkpoint/checkpoint.h"
 #include "src/core/format.h"
@@ -10,6 +11,7 @@ std::string describe(const CheckpointReport& r) {
                                  r.folder.string(), r.info.step, r.attempt, r.info.samples, r.info.tokens);
   text += fmt::format("energy      {}\n", r.info.joules < 0 ? "no meter" : human_joules(r.info.joules));
   text += fmt::format("written     {} by {}\n", r.written, r.build);
+  if (std::isfinite(r.info.validation_loss)) text += fmt::format("held out    loss {:.6g}\n", r.info.validation_loss);
   const auto line = [&](const char* key, const std::string& value) {
     if (!value.empty()) text += fmt::format("{:<11} {}\n", key, value);
   };

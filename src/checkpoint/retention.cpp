@@ -1,6 +1,7 @@
 #include "src/checkpoint/retention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -45,10 +46,12 @@ bool looks_whole(const fs::path& checkpoint) {
 
 void remove_unfinished(const fs::path& checkpoint) {
   std::error_code e;
-  if (fs::exists(checkpoint / kManifestName, e)) return;
+  // Where the disk does not answer it may be a checkpoint after all.
+  if (fs::exists(checkpoint / kManifestName, e) || e) return;
   std::vector<fs::path> ours;
   fs::directory_iterator entries(checkpoint, e);
   for (; !e && entries != fs::directory_iterator(); entries.increment(e)) {
+    if (entries->path().filename() == kManifestName) return;
     if (!is_ours(entries->path().filename().string()) || entries->is_directory(e)) {
       log_warning("{} is an unfinished checkpoint, but holds {}, which no save made: it stays", checkpoint.string(),
                   entries->path().filename().string());
@@ -76,13 +79,28 @@ void sweep_litter(const fs::path& folder) {
   }
 }
 
-void retain(const fs::path& folder, const fs::path& committed, int keep_latest_k, int64_t keep_every) {
+BestCheckpoint find_best(const fs::path& folder, const std::vector<std::string>& damaged) {
+  BestCheckpoint best;
+  for (const CheckpointFolder& c : list_checkpoints(folder)) {
+    if (!c.committed || std::find(damaged.begin(), damaged.end(), c.name.str()) != damaged.end()) continue;
+    try {
+      const double loss = read_manifest(c.path).info.validation_loss;
+      if (std::isfinite(loss) && (best.path.empty() || loss < best.loss)) best = {c.path, loss};
+    } catch (const Error&) {  // opening it would name what is wrong
+    }
+  }
+  return best;
+}
+
+void retain(const fs::path& folder, const fs::path& committed, const Retention& rules) {
+  const fs::path best = rules.keep_best ? find_best(folder, rules.damaged).path : fs::path();
   int whole = 0;
   for (const CheckpointFolder& c : list_checkpoints(folder)) {
     if (!c.committed) continue;
-    const bool wanted = c.path.filename() == committed.filename() || whole < std::max(keep_latest_k, 1) ||
-                        (keep_every > 0 && c.name.step % keep_every == 0);
-    if (whole < keep_latest_k && looks_whole(c.path)) ++whole;
+    const bool damaged = std::find(rules.damaged.begin(), rules.damaged.end(), c.name.str()) != rules.damaged.end();
+    const bool wanted = c.path.filename() == committed.filename() || whole < std::max(rules.keep_latest_k, 1) || c.path == best ||
+                        (rules.keep_every > 0 && c.name.step % rules.keep_every == 0);
+    if (whole < rules.keep_latest_k && !damaged && looks_whole(c.path)) ++whole;
     if (wanted) continue;
     const fs::path trash = folder / kTrashName;
     make_folders(trash);

@@ -12,9 +12,10 @@ namespace tw {
 
 // Writes FILE.tmp, flushes it to the disk, reads it back past the page cache, compares, and renames it.
 // `data[i]` is the memory of file.pieces[i]. Fills in the sums. On failure the temporary file is removed:
-// Error(cannot_create), Error(io) (disk full: names the file and the bytes that are missing).
+// Error(cannot_create), Error(io) (disk full: names the file and the bytes that are missing), Error(peer_lost) where
+// the watch gave up.
 void write_stored_file(const std::filesystem::path& folder, StoredFile& file, const FileLayout& layout,
-                       const std::vector<const void*>& data);
+                       const std::vector<const void*>& data, SaveWatch* watch = nullptr);
 // Pieces that hold no tensor; writes `content` the same way.
 StoredFile write_stored_file(const std::filesystem::path& folder, const std::string& name, std::string content);
 

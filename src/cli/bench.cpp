@@ -10,6 +10,7 @@
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/machine/surroundings.h"
+#include "src/roof/save_speed.h"
 #include "src/roof/tables.h"
 
 namespace tw {
@@ -83,11 +84,33 @@ Json to_json(const GenerationReport& r) {
           {"ops", rows}};
 }
 
+Json to_json(const SaveSpeed& s) {
+  return {{"bytes", s.bytes},
+          {"parameters", s.parameters},
+          {"raw_seconds", to_json(s.raw)},
+          {"write_seconds", to_json(s.write)},
+          {"write_of_raw", s.of_raw()},
+          {"read_back_seconds", to_json(s.read_back)},
+          {"save_seconds", to_json(s.save)},
+          {"verify_seconds", to_json(s.verify)},
+          {"load_seconds", to_json(s.load)},
+          {"stall_seconds", to_json(s.stall)},
+          {"check_seconds", s.check_seconds},
+          {"background_seconds", s.background_seconds},
+          {"step_seconds", s.step_seconds},
+          {"steps_beside", s.steps_beside},
+          {"steps_beside_seconds", s.beside_seconds},
+          {"steps_plain_seconds", s.plain_seconds},
+          {"interval_seconds", s.interval_seconds},
+          {"share_of_time", s.share()}};
+}
+
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("bench", "Times each op of real training steps; with --roof beside what the machine could do.\n"
-                      "With --generate: of generation, one token after the other.",
-                      "tokenwerk bench --roof configs/tiny-cpu.toml\n  tokenwerk bench --generate configs/gpt2-124m.toml --generate.quantization int8\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
-  bool roof_wanted = false, json = false, whole = false, plain = false, generate = false;
+                      "With --generate: of generation, one token after the other. With --checkpoint: of saving and restoring.",
+                      "tokenwerk bench --roof configs/tiny-cpu.toml\n  tokenwerk bench --generate configs/gpt2-124m.toml --generate.quantization int8\n  tokenwerk bench --checkpoint configs/gpt2-124m.toml --out /scratch\n  mpirun -np 2 --bind-to none tokenwerk bench --roof --training.dtype bf16");
+  bool roof_wanted = false, json = false, whole = false, plain = false, generate = false, checkpoint = false;
+  std::string out;
   int64_t steps = 5, tokens = 128;
   arguments.flag("--roof", roof_wanted, "Measure matrix products, memory, disk and exchange first, and how far each op is from them");
   arguments.option("--steps", steps, "Steps that are measured (5)");
@@ -95,6 +118,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.flag("--plain", plain, "Whole steps alone, as training runs them: no op is timed");
   arguments.flag("--generate", generate, "Generation instead of training: tokens a second, and how fast the weights are read");
   arguments.option("--tokens", tokens, "Tokens that are generated with --generate (128)");
+  arguments.flag("--checkpoint", checkpoint, "Checkpoints instead: writing against the bare disk, what training loses, restoring");
+  arguments.option("--out", out, "Folder that is written to with --checkpoint; else checkpoint.dir or run.dir");
   arguments.flag("--json", json, "Print everything as JSON to standard output");
   arguments.allow_settings();
   arguments.allow_device();
@@ -102,6 +127,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   TW_CHECK(steps >= 1 && steps <= 10000, config, "--steps {}: 1 to 10000", steps);
   TW_CHECK(tokens >= 1 && tokens <= 1 << 20, config, "--tokens {}: 1 to 2^20", tokens);
   TW_CHECK(!generate || (!whole && !plain), config, "--whole and --plain are of training steps, --generate is not");
+  TW_CHECK(!checkpoint || (!whole && !plain && !generate), config, "--whole, --plain and --generate do not go with --checkpoint");
+  TW_CHECK(out.empty() || checkpoint, config, "--out is the folder of --checkpoint");
   Config config = load_config({arguments.config_files().begin(), arguments.config_files().end()}, arguments.settings());
   const bool leader = world.rank() == 0;
   Compute compute(config, world);
@@ -136,6 +163,17 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
       print(text);
       flush_output();
     }
+  }
+  if (checkpoint) {
+    fs::path folder = out;
+    for (const char* key : {"checkpoint.dir", "run.dir"})
+      if (folder.empty()) folder = config.get<std::string>(key);
+    if (out.empty()) folder = existing_folder(folder);
+    const SaveSpeed speed = measure_saving(config, world, stream, {.folder = folder, .say = say});
+    if (!leader) return ExitCode::ok;
+    if (json) result["checkpoint"] = to_json(speed);
+    print((json ? result.dump() : saving_table(speed, fmt::format("{} ({})", folder.string(), file_system_of(folder).kind))) + "\n");
+    return ExitCode::ok;
   }
   if (generate) {
     if (!leader) return ExitCode::ok;  // as the command generate: one rank is enough

@@ -1,4 +1,5 @@
 // inspect and verify: what a file or folder of ours holds; verify reads every byte.
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -35,6 +36,7 @@ Finding checkpoint(const fs::path& path, bool read_data) {
                           {"tokens", r.info.tokens}, {"attempt", r.attempt}, {"verified", r.verified}, {"damage", r.damage}},
             r.ok()};
   if (r.info.joules >= 0) f.json["joules"] = r.info.joules;
+  if (std::isfinite(r.info.validation_loss)) f.json["validation_loss"] = r.info.validation_loss;
   for (const auto& t : r.tensors)
     f.json["tensors"].push_back({{"name", t.name}, {"slot", t.slot}, {"shape", t.shape.str()}, {"ok", t.ok}});
   return f;
@@ -115,6 +117,7 @@ Finding run_folder(const fs::path& path, bool read_data) {
 }
 
 Finding look(const fs::path& path, int raw_bits, bool read_data) {
+  if (!fs::exists(path) && path.filename() == kBestName) return checkpoint(path, read_data);
   TW_CHECK(fs::exists(path), no_input, "{} does not exist", path.string());
   if (fs::is_directory(path)) {
     if (fs::exists(path / "config.json")) return hugging_face(path);

@@ -101,8 +101,11 @@ constexpr ConfigKey kKeys[] = {
 
     {"checkpoint.dir", text, "", 0, 0, "", "Folder of the checkpoints; empty = checkpoints in the run folder."},
     {"checkpoint.interval", integer, "0", 0, kHuge, "", "Steps from one checkpoint to the next; 0 = only at the end and when asked by a signal."},
+    {"checkpoint.interval_seconds", real, "0", 0, kHuge, "", "Seconds from one checkpoint to the next, by the clock of rank 0, beside checkpoint.interval; 0 = none."},
+    {"checkpoint.async", boolean, "true", 0, 0, "", "Training goes on while a checkpoint is written: it waits for a copy in host memory alone (12 bytes a weight over all ranks)."},
     {"checkpoint.keep_latest_k", integer, "3", 1, 1000000, "", "Checkpoints that are kept; older ones are removed after a newer one is verified."},
     {"checkpoint.keep_every", integer, "0", 0, kHuge, "", "Checkpoints of steps divisible by it are never removed; 0 = none."},
+    {"checkpoint.keep_best", boolean, "false", 0, 0, "", "Save where an evaluation finds the lowest held-out loss so far, and keep that checkpoint: RUN/checkpoints/best names it."},
     {"checkpoint.resume", text, "auto", 0, 0, "", "auto = go on from the newest whole checkpoint if there is one; never = start anew; or the path of a checkpoint."},
     {"checkpoint.init_from", text, "", 0, 0, "", "Start weights: a Hugging Face folder or a checkpoint; empty = from training.seed."},
 

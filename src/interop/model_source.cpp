@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/names.h"
 #include "src/interop/hf.h"
 
 namespace tw {
@@ -20,7 +21,7 @@ fs::path find_tokenizer(fs::path folder) {
 }  // namespace
 
 LoadedModel load_model(const fs::path& path) {
-  TW_CHECK(fs::exists(path), no_input, "{} does not exist", path.string());
+  TW_CHECK(fs::exists(path) || path.filename() == kBestName, no_input, "{} does not exist", path.string());
   if (fs::exists(path / "config.json")) {
     const ModelConfig model = read_hf_config(path);
     LoadedModel m{model, ParameterTable(model), {}, find_tokenizer(fs::absolute(path)), "Hugging Face folder " + path.string()};

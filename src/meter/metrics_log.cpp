@@ -105,6 +105,13 @@ std::string metrics_line(const EvalMetrics& m, double unix_time) {
   return line + "}";
 }
 
+std::string metrics_line(const SaveMetrics& m, double unix_time) {
+  std::string line = fmt::format("{{\"step\":{},\"time\":{:.3f},\"checkpoint_step\":{},\"checkpoint_saved\":{}", m.step, unix_time,
+                                 m.saved_step, m.saved);
+  add_double(line, "checkpoint_seconds", m.seconds, 6);
+  return line + fmt::format(",\"checkpoints_failed\":{},\"checkpoints_left_out\":{}}}", m.failed, m.left_out);
+}
+
 MetricsLog::MetricsLog(const std::filesystem::path& folder, const MetricsOptions& options, int64_t resume_step)
     : path_(folder / "metrics.jsonl") {
   make_folders(folder);
@@ -151,6 +158,8 @@ void MetricsLog::log(const StepMetrics& m) noexcept {
     tensorboard_->scalars(m.step, now,
                           {{"joules_per_token", float(m.joules_per_token)}, {"power_w", float(m.power_w)}});
 }
+
+void MetricsLog::log(const SaveMetrics& m) noexcept { append(metrics_line(m, unix_seconds()) + "\n"); }
 
 void MetricsLog::log(const EvalMetrics& m) noexcept {
   const double now = unix_seconds();

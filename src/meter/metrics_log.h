@@ -37,6 +37,14 @@ struct EvalMetrics {
   double bits_per_byte = kNoJoules;  // NaN = unknown
 };
 
+// The end of a checkpoint's save, which began at saved_step. Counts are of this start.
+struct SaveMetrics {
+  int64_t step = 0, saved_step = 0;
+  bool saved = false;
+  double seconds = 0;
+  int64_t failed = 0, left_out = 0;
+};
+
 struct MetricsOptions {
   bool jsonl = true;
   bool tensorboard = true;  // FOLDER/tensorboard/
@@ -57,6 +65,7 @@ class MetricsLog {
 
   void log(const StepMetrics& metrics) noexcept;
   void log(const EvalMetrics& metrics) noexcept;
+  void log(const SaveMetrics& metrics) noexcept;
   void flush() noexcept;  // to the disk: with each checkpoint
   int64_t lost_lines() const noexcept { return lost_; }
 
@@ -71,6 +80,7 @@ class MetricsLog {
 
 std::string metrics_line(const StepMetrics& metrics, double unix_time);  // without the line's end
 std::string metrics_line(const EvalMetrics& metrics, double unix_time);
+std::string metrics_line(const SaveMetrics& metrics, double unix_time);
 
 int64_t peak_resident_bytes() noexcept;  // of this process
 

@@ -165,9 +165,9 @@ double PhaseLedger::eur(const PhaseTotals& of) const {
   return energy_cost(of.known_joules(), of.node_seconds, options_).eur;
 }
 
-void PhaseLedger::mark(int64_t step) {
+void PhaseLedger::mark(int64_t step, const PhaseTotals& done) {
   std::erase_if(marks_, [&](const Mark& m) { return m.step >= step; });
-  marks_.push_back({step, useful()});
+  marks_.push_back({step, done});
   last_step_ = std::max(last_step_, step);
   if (marks_.size() > kMaxMarks) {  // old ones are thinned out: a resume between two is in proportion
     size_t kept = 0;

@@ -39,7 +39,9 @@ class PhaseLedger {
 
   // Training. `step` = optimiser steps done after this work; seconds and joules as above.
   void add_training(int64_t step, double seconds, double joules, int64_t tokens);
-  void mark(int64_t step);  // a checkpoint of `step` is whole: runs may go on from here
+  // A checkpoint of `step` is whole: runs may go on from here. done: useful() when that step was done.
+  void mark(int64_t step, const PhaseTotals& done);
+  void mark(int64_t step) { mark(step, useful()); }
   // Training goes on from `step`: what was done beyond it becomes wasted. Exact where `step` was marked, else in
   // proportion to the steps since the mark before.
   void resume_training(int64_t step);

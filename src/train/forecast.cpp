@@ -5,6 +5,7 @@
 namespace tw {
 namespace {
 constexpr double kGuessedDisk = 100e6;  // bytes a second that reach a disk, read back and verified
+constexpr double kGuessedCopy = 4e9;   // bytes a second of a snapshot
 constexpr int64_t kWarmSteps = 3;
 
 // Multiples of `every` in (step, last).
@@ -24,7 +25,8 @@ Forecast::Forecast(const ForecastPlan& plan, const PhaseLedger* ledger) : plan_(
   // Joules of what had no meter are not known: as if there were none.
   if (ledger->last_step() > 0)
     earlier_steps_ = {ledger->last_step(), useful.seconds, useful.known_joules()};
-  earlier_checkpoints_ = {saved.starts, saved.seconds, 0};
+  // Snapshots are among them, which tell nothing of a whole save.
+  if (!plan_.saves_in_background) earlier_checkpoints_ = {saved.starts, saved.seconds, 0};
   earlier_evaluations_ = {evaluated.starts, evaluated.seconds, 0};
 }
 
@@ -64,6 +66,11 @@ double Forecast::checkpoint_seconds() const {
   return plan_.checkpoint_bytes / kGuessedDisk;
 }
 
+double Forecast::snapshot_seconds() const {
+  if (!plan_.saves_in_background) return checkpoint_seconds();
+  return snapshots_.count > 0 ? snapshots_.mean() : plan_.checkpoint_bytes / kGuessedCopy;
+}
+
 PhaseTotals Forecast::of(double seconds) const {
   // One power for all: counters that move every few seconds would put a whole move on one short checkpoint.
   const Measured& measured = steps_.count >= kWarmSteps ? steps_ : earlier_steps_;
@@ -84,7 +91,7 @@ PhaseTotals Forecast::rest(int64_t step) const {
   if (step >= plan_.steps) return {};
   return of(double(plan_.steps - step) * step_seconds() +
             double(times(plan_.eval_every, step, plan_.steps) + 1) * evaluation_seconds() +
-            double(times(plan_.save_every, step, plan_.steps) + 1) * checkpoint_seconds());
+            double(times(plan_.save_every, step, plan_.steps)) * snapshot_seconds() + checkpoint_seconds());
 }
 
 }  // namespace tw

@@ -12,6 +12,7 @@ struct ForecastPlan {
   bool evaluates = false;
   double steps_an_evaluation = 0;             // tokens of an evaluation / tokens of a step
   double checkpoint_bytes = 0;
+  bool saves_in_background = false;           // all but the last save, of which training waits for the copy alone
 };
 
 // One process keeps it (rank 0), from its own clock and the joules of all ranks.
@@ -26,6 +27,7 @@ class Forecast {
   void guess_step(double seconds, double joules);
   void add_evaluation(double seconds) { evaluations_.add(seconds, 0); }
   void add_checkpoint(double seconds) { checkpoints_.add(seconds, 0); }
+  void add_snapshot(double seconds) { snapshots_.add(seconds, 0); }
 
   bool known() const;  // what a step takes
   // Enough of this start was measured to be worth saying: three steps, which took two seconds or are a twentieth of it.
@@ -46,11 +48,12 @@ class Forecast {
   double step_seconds() const;
   double evaluation_seconds() const;  // an evaluation is forward passes alone: a third of a step's work where not measured
   double checkpoint_seconds() const;  // at kGuessedDisk where not measured
+  double snapshot_seconds() const;
   PhaseTotals of(double seconds) const;
 
   ForecastPlan plan_;
   int nodes_ = 1;
-  Measured steps_, evaluations_, checkpoints_;                    // of this start
+  Measured steps_, evaluations_, checkpoints_, snapshots_;        // of this start
   Measured earlier_steps_, earlier_evaluations_, earlier_checkpoints_;
   bool first_ = true, guessed_ = false;
 };

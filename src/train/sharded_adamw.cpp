@@ -1,10 +1,12 @@
 #include "src/train/sharded_adamw.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/fill.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
+#include "src/core/thread_team.h"
 
 namespace tw {
 
@@ -107,8 +109,7 @@ void ShardedAdamW::visit_owned(Visit&& visit) const {
 }
 
 std::vector<TensorSlice> ShardedAdamW::slices(Staging& staging) {
-  const bool on_gpu = m_.device.is_cuda();
-  if (on_gpu) {
+  if (m_.device.is_cuda()) {
     for (Tensor* t : {&host_master_, &host_m_, &host_v_})
       if (t->count() == 0) *t = Tensor({layout_.owned_count()}, DType::fp32);
     for (int b = 0; b < layout_.buckets(); ++b) {
@@ -117,16 +118,56 @@ std::vector<TensorSlice> ShardedAdamW::slices(Staging& staging) {
     }
     staging.to_host(m_, host_m_.view());
     staging.to_host(v_, host_v_.view());
+    return slices_of_copies();
   }
   std::vector<TensorSlice> all;
   visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
     const int64_t first = layout_.local(b).begin + at, last = first + end - begin;
-    const ConstView weight = on_gpu ? host_master_.view().flat(first, last) : master(b).flat(at, at + end - begin);
-    all.push_back({p.name, "weight", p.shape, begin, end, weight});
-    all.push_back({p.name, "m", p.shape, begin, end, (on_gpu ? host_m_.view() : m_).flat(first, last)});
-    all.push_back({p.name, "v", p.shape, begin, end, (on_gpu ? host_v_.view() : v_).flat(first, last)});
+    all.push_back({p.name, "weight", p.shape, begin, end, master(b).flat(at, at + end - begin)});
+    all.push_back({p.name, "m", p.shape, begin, end, m_.flat(first, last)});
+    all.push_back({p.name, "v", p.shape, begin, end, v_.flat(first, last)});
   });
   return all;
+}
+
+std::vector<TensorSlice> ShardedAdamW::slices_of_copies() const {
+  std::vector<TensorSlice> all;
+  visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
+    const int64_t first = layout_.local(b).begin + at, last = first + end - begin;
+    all.push_back({p.name, "weight", p.shape, begin, end, host_master_.view().flat(first, last)});
+    all.push_back({p.name, "m", p.shape, begin, end, host_m_.view().flat(first, last)});
+    all.push_back({p.name, "v", p.shape, begin, end, host_v_.view().flat(first, last)});
+  });
+  return all;
+}
+
+void ShardedAdamW::reserve_snapshot(const Stream& stream) {
+  for (Tensor* t : {&host_master_, &host_m_, &host_v_}) {
+    *t = Tensor::beside(stream, {layout_.owned_count()}, DType::fp32);
+    float* values = t->as<float>();
+    parallel_blocks(stream, t->count(), int64_t(1) << 19, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; i += 1024) values[i] = 0;
+    });
+  }
+}
+
+std::vector<TensorSlice> ShardedAdamW::snapshot(const Stream& stream) {
+  TW_CHECK(host_master_.count() > 0, bug, "no memory was set aside for a snapshot");
+  const auto take = [&](ConstView from, View to) {
+    if (from.device.is_cuda()) return copy(from, to, stream);
+    const char* in = static_cast<const char*>(from.data);
+    char* out = static_cast<char*>(to.data);
+    parallel_stretches(stream, int64_t(from.bytes()), int64_t(1) << 19,
+                       [&](int64_t begin, int64_t end, int) { std::memcpy(out + begin, in + begin, size_t(end - begin)); });
+  };
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range local = layout_.local(b);
+    take(master(b), host_master_.view().flat(local.begin, local.end));
+  }
+  take(m_, host_m_.view());
+  take(v_, host_v_.view());
+  synchronize(stream);
+  return slices_of_copies();
 }
 
 void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, Staging& staging, const Stream& stream) {

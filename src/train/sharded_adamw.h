@@ -44,12 +44,18 @@ class ShardedAdamW {
   // The owned pieces of weight, m and v by logical tensor in host memory, for a checkpoint. Valid while nothing is updated
   // and until the next call; of a GPU's they are copies.
   std::vector<TensorSlice> slices(Staging& staging);
+  // The same of a copy in host memory, which stays as it is until the next call of either while updates go on. The first
+  // call of reserve_snapshot() sets the memory aside (pinned, of a GPU's) and touches it, so that no copy waits for pages.
+  size_t snapshot_bytes() const noexcept { return size_t(3 * layout_.owned_count()) * sizeof(float); }
+  void reserve_snapshot(const Stream& stream);
+  std::vector<TensorSlice> snapshot(const Stream& stream);
   // Reads the owned pieces. With optimizer = false only the weights (m, v start at zero). Collective (gathers).
   // Error(data) where the checkpoint's tensors do not fit the model.
   void load(const Checkpoint& checkpoint, bool optimizer, Staging& staging, const Stream& stream);
 
  private:
   View master(int bucket) const;  // fp32 owned slice
+  std::vector<TensorSlice> slices_of_copies() const;
   template <class Visit>
   void visit_owned(Visit&& visit) const;
 
@@ -62,7 +68,7 @@ class ShardedAdamW {
   int weights_id_ = -1, master_id_ = -1, m_id_ = -1, v_id_ = -1, decayed_id_ = -1;
   View weights_, master_, m_, v_;
   View decayed_;  // (padded_count / kParameterBlock) u8
-  Tensor host_master_, host_m_, host_v_;  // (owned) of a GPU's: what slices() gave
+  Tensor host_master_, host_m_, host_v_;  // (owned): copies in host memory
 };
 
 }  // namespace tw

@@ -16,7 +16,7 @@ void Spending::begin() {
   clock_mark_ = now_seconds();
 }
 
-Spending::Boundary Spending::meet(int64_t step) {
+Spending::Boundary Spending::meet(int64_t step, bool saving, bool save_due) {
   // Ranks that keep no ledger add nothing to what rank 0 says.
   const Allowance allowed = run_.comm.rank() == 0 ? allowance_now(step) : Allowance{true, 0};
   double* told = told_.as<double>();
@@ -24,10 +24,12 @@ Spending::Boundary Spending::meet(int64_t step) {
   told[1] = run_.meter.joules();
   told[2] = !allowed.time;
   told[3] = allowed.joules;
+  told[4] = saving;
+  told[5] = save_due && run_.comm.rank() == 0;
   run_.comm.all_reduce(told_.view(), ReduceOp::sum, run_.stream);
   joules_ = told[1];
   // NaN: unknown for the moment, and no reason to stop.
-  return {.signal = told[0] > 0, .budget = told[2] > 0 || told[1] > told[3]};
+  return {.signal = told[0] > 0, .budget = told[2] > 0 || told[1] > told[3], .saving = told[4] > 0, .save_due = told[5] > 0};
 }
 
 // joules: what the job's meter may show now.
@@ -74,6 +76,11 @@ void Spending::evaluated(const PhaseTimer& timer) {
 void Spending::saved(const PhaseTimer& timer) {
   take_out(timer);
   forecast_.add_checkpoint(timer.seconds());
+}
+
+void Spending::snapshot_taken(const PhaseTimer& timer) {
+  take_out(timer);
+  forecast_.add_snapshot(timer.seconds());
 }
 
 Spending::Stretch Spending::take() { return std::exchange(ended_, {}); }

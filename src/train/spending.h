@@ -16,13 +16,17 @@ class Spending {
   // A boundary between steps: what the ranks have to tell each other goes through one exchange, so that all decide alike.
   struct Boundary {
     bool signal = false, budget = false;
+    bool saving = false;    // a rank's writer is still at work
+    bool save_due = false;  // rank 0 says so
     bool stop() const { return signal || budget; }
   };
   void begin();                    // before the first boundary; collective
-  Boundary meet(int64_t step);     // step = done so far; collective
+  // step = done so far; saving, save_due: this rank's part of the answer. Collective.
+  Boundary meet(int64_t step, bool saving, bool save_due);
   void end_step(bool last);        // behind meet(). last: what is not known by now stays unknown
   void evaluated(const PhaseTimer& timer);  // their time is not that of steps
   void saved(const PhaseTimer& timer);
+  void snapshot_taken(const PhaseTimer& timer);
 
   // Time that no other phase took, and its joules, since the last call: for the ledger.
   struct Stretch { double seconds = 0, joules = 0; };
@@ -57,7 +61,7 @@ class Spending {
   const TrainingRun& run_;
   int64_t steps_;
   Forecast forecast_;
-  Tensor told_{{4}, DType::fp64};
+  Tensor told_{{6}, DType::fp64};
   double joules_ = kNoJoules;
   // A stretch goes from a boundary to the next. Where the meter cannot be read for a moment the stretch goes on, and its
   // joules are known when it is back.

@@ -76,6 +76,10 @@ class Trainer {
   int64_t steps_skipped() const noexcept { return skipped_; }
   // Tensors and trainer state for save_checkpoint; the caller fills in config and hashes.
   std::vector<TensorSlice> slices() { return optimizer_.slices(staging_); }
+  // The same of a copy that stays as it is while steps go on, until the next call; reserve_snapshot() comes first.
+  void reserve_snapshot() { optimizer_.reserve_snapshot(stream_); }
+  size_t snapshot_bytes() const noexcept { return optimizer_.snapshot_bytes(); }
+  std::vector<TensorSlice> snapshot() { return optimizer_.snapshot(stream_); }
   void describe(CheckpointInfo& info) const;
 
   // Seconds the last gradient exchange would take alone: exact sum, and plain all-reduce ("off"). Collective; the

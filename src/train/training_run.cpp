@@ -10,9 +10,11 @@
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
+#include "src/machine/kernel_files.h"
 #include "src/meter/flops.h"
 #include "src/meter/metrics_log.h"
 #include "src/meter/progress.h"
+#include "src/train/saving.h"
 #include "src/train/spending.h"
 
 namespace tw {
@@ -52,9 +54,13 @@ class Loop {
  private:
   bool leader() const { return run_.comm.rank() == 0; }
   void log_step(const StepResult& r);
-  void evaluate();
-  void save(bool must_succeed);
+  bool evaluate();  // whether the checkpoint of this step is one to keep
+  CheckpointInfo describe() const;
+  void start_save();
+  void save_last();
+  void settle(const SaveOutcome& outcome, bool must_succeed);
   void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
+  nlohmann::json describe_saves() const;                           // of this start
   void report_first_step(const StepResult& r);
   void guess_step();
   double steps_an_evaluation() const;
@@ -76,6 +82,8 @@ class Loop {
   double idle_watts_ = kNoJoules;  // of all GPUs in use
   fs::path checkpoint_;
   int64_t saved_step_ = -1;
+  std::optional<Saving> saving_;
+  PhaseTotals useful_;  // rank 0: of the ledger, when the save under way was started
   // Since the last line of metrics: time of steps alone, without evaluation and checkpoints.
   double window_seconds_ = 0, window_wait_ = 0;
   int64_t window_tokens_ = 0;
@@ -137,6 +145,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   log_interval_ = config_.get<int64_t>("metrics.log_interval");
   if (leader()) write_file_atomically(run.folder / "config.toml", config_.to_toml());
 
+  const double memory_there = read_memory().usable();
   trainer_.emplace(options, batches_, run.comm, run.stream);
   if (resumed_) {
     trainer_->load(*resumed_, given_batch.has_value());
@@ -151,13 +160,14 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   }
   flops_per_token_ = flops_a_token(model, trainer_->table(), options.seq_len);
   start_step_ = trainer_->steps_done();
+  saving_.emplace(run, *trainer_, memory_there, resumed_ ? resumed_->passed_over() : std::vector<std::string>());
   if (leader()) {
     log_info("{} {}: {} parameters, {} tokens in {} samples; {} steps of {} samples, {} ranks x {} threads, {} virtual ranks",
              name_of(model.type), name_of(options.dtype), human_count(double(trainer_->table().parameter_count())),
              human_count(double(batches_->samples_per_epoch() * options.seq_len)), batches_->samples_per_epoch(), steps_,
              options.global_batch_size, run.comm.size(), run.threads, options.virtual_ranks);
     say_blend();
-    log_info("memory of a rank:\n{}", trainer_->plan().table());
+    log_info("memory of a rank:\n{}", trainer_->plan().table() + saving_->memory_line());
     metrics_.emplace(run.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
                                                 .tensorboard = config_.get<bool>("metrics.tensorboard")},
                      start_step_);
@@ -175,7 +185,8 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
                                       .save_every = config_.get<int64_t>("checkpoint.interval"),
                                       .evaluates = !val_files_.empty(),
                                       .steps_an_evaluation = steps_an_evaluation(),
-                                      .checkpoint_bytes = 12 * double(trainer_->table().parameter_count())});
+                                      .checkpoint_bytes = 12 * double(trainer_->table().parameter_count()),
+                                      .saves_in_background = saving_->in_background()});
 }
 
 double Loop::steps_an_evaluation() const {
@@ -279,8 +290,8 @@ void Loop::guess_step() {
   spending_->guess_step(forward * passes, (run_.meter.total(run_.comm) - joules) * passes);
 }
 
-void Loop::evaluate() {
-  if (val_files_.empty()) return;
+bool Loop::evaluate() {
+  if (val_files_.empty()) return false;
   PhaseTimer timer(run_.ledger, "eval", run_.meter, run_.comm);
   Evaluation sum;
   double bits = 0, bytes = 0;
@@ -305,42 +316,91 @@ void Loop::evaluate() {
     log_info("step {}: held-out loss {:.4f}, perplexity {:.2f}{}", trainer_->steps_done(), sum.loss(), sum.perplexity(),
              bytes > 0 && std::isfinite(bits) ? fmt::format(", {:.3f} bits per byte", bits / bytes) : "");
   }
+  return saving_->evaluated(trainer_->steps_done(), sum.loss());
 }
 
-void Loop::save(bool must_succeed) {
-  PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
-  trainer_->check_replicas();  // what is damaged must not become a checkpoint
+CheckpointInfo Loop::describe() const {
   CheckpointInfo info;
   trainer_->describe(info);
   const double joules = run_.meter.total(run_.comm);
   info.joules = std::isfinite(joules) ? earlier_joules_ + joules : -1;
   info.config_toml = config_.to_toml();
   info.tokenizer_hash = train_files_.front()->tokenizer_hash();
-  try {
-    checkpoint_ = save_checkpoint({.folder = config_.get<std::string>("checkpoint.dir"),
-                                   .keep_latest_k = config_.get<int>("checkpoint.keep_latest_k"),
-                                   .keep_every = config_.get<int64_t>("checkpoint.keep_every"),
-                                   .lease = run_.lease},
-                                  info, trainer_->slices(), run_.comm);
-    saved_step_ = trainer_->steps_done();
-  } catch (const Error& e) {
-    const bool disk = e.code() == ExitCode::io || e.code() == ExitCode::cannot_create;
-    if (must_succeed || !disk) throw;
-    if (leader()) {
-      progress_->clear();
-      log_warning("the checkpoint of step {} was not saved: {}. Training goes on; the next one is tried at its time",
-                  trainer_->steps_done(), e.what());
-    }
+  return info;
+}
+
+// Training waits for the snapshot alone, or for the whole save where there is no room for one.
+void Loop::start_save() {
+  PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
+  trainer_->check_replicas();  // what is damaged must not become a checkpoint
+  if (run_.ledger) useful_ = run_.ledger->useful();
+  if (saving_->in_background()) {
+    saving_->start(describe());
+    timer.stop(0);
+    spending_->snapshot_taken(timer);
+    saving_->add_stall(timer.seconds());
+    return;
+  }
+  const SaveOutcome outcome = saving_->save(describe());
+  timer.stop(0);
+  spending_->saved(timer);
+  settle(outcome, false);
+}
+
+// Whatever is under way comes to its end, and this step is saved.
+void Loop::save_last() {
+  PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
+  if (const auto before = saving_->wait()) settle(*before, false);
+  std::optional<SaveOutcome> outcome;
+  if (saved_step_ != trainer_->steps_done()) {
+    trainer_->check_replicas();
+    if (run_.ledger) useful_ = run_.ledger->useful();
+    outcome = saving_->save(describe());
   }
   timer.stop(0);
   spending_->saved(timer);
-  if (!leader() || saved_step_ != trainer_->steps_done()) return;
-  if (run_.ledger) {
-    run_.ledger->mark(saved_step_);
-    run_.ledger->save();
+  if (outcome) settle(*outcome, true);
+}
+
+// The end of a save, at the same boundary on every rank.
+void Loop::settle(const SaveOutcome& outcome, bool must_succeed) {
+  const double begin = now_seconds();
+  if (!outcome.ok()) {
+    const bool disk = outcome.code == ExitCode::io || outcome.code == ExitCode::cannot_create;
+    if (must_succeed || !disk) throw Error(outcome.code, outcome.error);
+    if (leader()) {
+      progress_->clear();
+      log_warning("the checkpoint of step {} was not saved: {}. Training goes on; the next one is tried at its time", outcome.step,
+                  outcome.error);
+    }
+  } else {
+    checkpoint_ = outcome.folder;
+    saved_step_ = outcome.step;
+    if (run_.ledger) {
+      run_.ledger->mark(saved_step_, useful_);
+      run_.ledger->save();
+    }
   }
+  if (!leader()) return;
+  const Saving::Counts& counts = saving_->counts();
+  metrics_->log(SaveMetrics{.step = trainer_->steps_done(), .saved_step = outcome.step, .saved = outcome.ok(),
+                            .seconds = outcome.seconds, .failed = counts.failed, .left_out = counts.left_out});
   metrics_->flush();
   write_record(nullptr);
+  if (saving_->in_background()) saving_->add_stall(now_seconds() - begin);
+}
+
+nlohmann::json Loop::describe_saves() const {
+  const Saving::Counts& c = saving_->counts();
+  return {{"in_background", saving_->in_background()},
+          {"saved", c.saved},
+          {"failed", c.failed},
+          {"left_out", c.left_out},
+          {"last_error", c.last_error.empty() ? nlohmann::json() : nlohmann::json(c.last_error)},
+          {"snapshot_bytes", saving_->in_background() ? trainer_->snapshot_bytes() : 0},
+          {"stall_seconds", c.stall_seconds},
+          {"longest_stall_seconds", c.longest_stall_seconds},
+          {"write_seconds", c.write_seconds}};
 }
 
 void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
@@ -363,6 +423,7 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                            {"exchange", nullptr},
                            {"flops_per_token", flops_per_token_},
                            {"arena_bytes", trainer_->plan().bytes()},
+                           {"checkpoints", describe_saves()},
                            {"command", run_.command}};
   const auto number = [](double v) { return std::isfinite(v) ? nlohmann::json(v) : nlohmann::json(nullptr); };
   const auto& predicted = spending_->prediction();
@@ -381,7 +442,7 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
 }
 
 TrainingOutcome Loop::finish() {
-  const int64_t save_every = config_.get<int64_t>("checkpoint.interval"), eval_every = config_.get<int64_t>("eval.interval");
+  const int64_t eval_every = config_.get<int64_t>("eval.interval");
   TrainingOutcome outcome{.step = trainer_->steps_done(), .steps = steps_, .checkpoint = checkpoint_};
   if (trainer_->steps_done() >= steps_) {
     if (leader()) log_info("training is complete: {} of {} steps are done", trainer_->steps_done(), steps_);
@@ -397,7 +458,7 @@ TrainingOutcome Loop::finish() {
   // Ranks agree on whether there is a meter and a first step, rank 0 alone has the ledger.
   if (start_step_ == 0 && (run_.meter.kind() != EnergyKind::none || run_.budget.any())) guess_step();
   say(spending_->before(start_step_));
-  Spending::Boundary now = spending_->meet(start_step_);
+  Spending::Boundary now = spending_->meet(start_step_, false, false);
   while (!now.stop() && trainer_->steps_done() < steps_) {
     const StepResult r = trainer_->step();
     const bool last = r.step == steps_;
@@ -412,14 +473,19 @@ TrainingOutcome Loop::finish() {
       log_warning("step {} was left out: loss {}, gradient norm {} {}", r.step, r.loss, r.grad_norm,
                   r.verdict == StepVerdict::not_finite ? "not finite" : "far above the usual");
     }
-    now = spending_->meet(r.step);
+    now = spending_->meet(r.step, saving_->busy(), saving_->due_by_time());
     const bool stop = now.stop();
     spending_->end_step(last || stop);
     if (r.step % log_interval_ == 0 || last || stop) log_step(r);
     if (leader()) say(spending_->predict(r.step));
     if (leader() && run_.on_step) run_.on_step(r.step, steps_);
-    if (last || (eval_every > 0 && r.step % eval_every == 0 && !stop)) evaluate();
-    if (last || stop || (save_every > 0 && r.step % save_every == 0)) save(last || stop);
+    if (!now.saving)
+      if (const auto ended = saving_->take()) settle(*ended, false);
+    const bool best = (last || (eval_every > 0 && r.step % eval_every == 0 && !stop)) && evaluate();
+    if (last || stop) save_last();
+    else if (!(best || now.save_due || saving_->due_by_step(r.step))) continue;
+    else if (now.saving) saving_->leave_out();
+    else start_save();
   }
   if (leader()) progress_->finish();
   outcome.step = trainer_->steps_done();

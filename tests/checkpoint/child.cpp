@@ -1,6 +1,7 @@
 // A process that the tests kill, or that meets a full disk:
 //   checkpoint_child save FOLDER STEP          saves on two ranks; TW_FAULT says where it dies or fails
 //   checkpoint_child limit FOLDER STEP BYTES   the same, with files limited to BYTES (ulimit -f)
+//   checkpoint_child load FOLDER STEP          opens the newest on two ranks and compares every element; STEP is the newest
 //   checkpoint_child full FOLDER               mounts a small file system and saves with less and less space
 // Ends with the error's exit code; 100 where `full` may not mount.
 #include <sched.h>
@@ -14,6 +15,7 @@
 
 #include "src/core/error.h"
 #include "tests/checkpoint/fixture.h"
+#include "tests/support/thread_comm.h"
 
 namespace {
 using namespace tw;
@@ -63,6 +65,15 @@ int main(int argc, char** argv) {
   try {
     const std::string mode = argc > 2 ? argv[1] : "";
     if (mode == "full") return save_on_full_disk(argv[2]);
+    if (mode == "load" && argc == 4) {
+      run_ranks(2, [&](Communicator& comm) {
+        const auto checkpoint = open_checkpoint(argv[2], comm);
+        if (!checkpoint) throw Error(ExitCode::no_input, "there is no checkpoint");
+        expect(checkpoint->info().step <= std::stoll(argv[3]), "a step of the future");
+        expect(wrong_elements(*checkpoint, checkpoint->info().step, 2001) == 0, "wrong elements were read");
+      });
+      return 0;
+    }
     if (mode == "limit" && argc == 5) {
       const rlim_t limit = std::stoul(argv[4]);
       const struct rlimit bytes = {limit, limit};

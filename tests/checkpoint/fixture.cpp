@@ -1,7 +1,5 @@
 #include "tests/checkpoint/fixture.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -9,16 +7,6 @@
 
 namespace tw {
 namespace fs = std::filesystem;
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (fs::temp_directory_path() / "tw-checkpoint-XXXXXX").string();
-  TW_CHECK(::mkdtemp(name.data()), cannot_create, "cannot make {}", name);
-  path_ = name;
-}
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
 
 std::vector<ToyTensor> toy_tensors(int64_t large) {
   std::vector<ToyTensor> tensors;

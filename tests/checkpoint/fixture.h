@@ -8,19 +8,9 @@
 
 #include "comm/communicator.h"
 #include "src/checkpoint/checkpoint.h"
+#include "tests/support/process.h"
 
 namespace tw {
-
-// A folder of its own below the temporary folder, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  const std::filesystem::path& path() const noexcept { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 struct ToyTensor {
   std::string name, slot;

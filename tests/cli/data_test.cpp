@@ -58,7 +58,7 @@ TEST_F(Blended, StagesGiveTheSameWeightsOnAnyRanksAndWhereTheRunGoesOn) {
     ASSERT_EQ(e.code, 0) << e.err;
     EXPECT_EQ(weights(path(run)), want) << n << " ranks";
   }
-  const Words saving = {"--checkpoint.interval", "3"};  // goes on behind step 6, within the second stage
+  const Words saving = {"--checkpoint.interval", "3", "--checkpoint.async", "false"};  // goes on behind step 6, within the second stage
   ASSERT_EQ(
       ranks(4, train("stopped", 12) + blend + saving, {.environment = {{"TW_FAULT", "train.forward:2:7:error"}}}).code,
       74);

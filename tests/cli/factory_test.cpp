@@ -57,7 +57,7 @@ TEST_F(Factory, ARunThatWasKilledEndsWithTheWeightsOfAnUntouchedOne) {
 #endif
   const std::string folder = documents();
   const auto words = [&](const char* run) {
-    return Words{"factory", folder, "--out", path(run), "--checkpoint.interval", "5", "--optimizer.skip_step_sigma", "6"} + tiny(24);
+    return Words{"factory", folder, "--out", path(run), "--checkpoint.interval", "5", "--checkpoint.async", "false", "--optimizer.skip_step_sigma", "6"} + tiny(24);
   };
   const Ended untouched = tokenwerk(words("a"));
   ASSERT_EQ(untouched.code, 0) << untouched.err;

@@ -28,7 +28,7 @@ TEST_F(Ranks, GiveEqualBits) {
     EXPECT_EQ(hash, want) << n << " ranks";
   }
   // Stopped on 4 and gone on with 2: the schedule's length is that of the whole run.
-  ASSERT_EQ(ranks(4, train("changed", 12) + Words{"--checkpoint.interval", "5"}, {.environment = {{"TW_FAULT", "train.forward:2:7:error"}}}).code, 74);
+  ASSERT_EQ(ranks(4, train("changed", 12) + Words{"--checkpoint.interval", "5", "--checkpoint.async", "false"}, {.environment = {{"TW_FAULT", "train.forward:2:7:error"}}}).code, 74);
   const Ended e = ranks(2, train("changed", 12) + Words{"--checkpoint.interval", "5"});
   ASSERT_EQ(e.code, 0) << e.err;
   EXPECT_EQ(weights(path("changed")), want);
@@ -36,7 +36,7 @@ TEST_F(Ranks, GiveEqualBits) {
 
 TEST_F(Ranks, AStoppedRunRoundsByChanceAsIfItHadNot) {
   raw_tokens();
-  const Words more{"--checkpoint.interval", "4", "--training.dtype", "bf16", "--optimizer.stochastic_rounding", "true"};
+  const Words more{"--checkpoint.interval", "4", "--checkpoint.async", "false", "--training.dtype", "bf16", "--optimizer.stochastic_rounding", "true"};
   ASSERT_EQ(tokenwerk(train("whole", 9) + more).code, 0);
   ASSERT_EQ(ranks(2, train("stopped", 9) + more, {.environment = {{"TW_FAULT", "train.forward:0:13:error"}}}).code, 74);
   const Ended e = tokenwerk(train("stopped", 9) + more);

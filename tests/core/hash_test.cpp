@@ -26,6 +26,20 @@ TEST(Crc32c, KnownVectors) {  // RFC 3720, B.4
   EXPECT_EQ(crc(std::string(up.rbegin(), up.rend())), 0x113FDB5Cu);
 }
 
+// Past the lanes of the fast path.
+TEST(Crc32c, LongDataEqualsTheSumOfItsParts) {
+  const std::string s = counting(60000);
+  for (const size_t n : {4095, 4096, 12287, 12288, 12289, 24576, 30000, 59999}) {
+    uint32_t whole = ~0u;
+    for (size_t i = 0; i < n; ++i) {
+      whole ^= static_cast<unsigned char>(s[i]);
+      for (int k = 0; k < 8; ++k) whole = whole & 1 ? (whole >> 1) ^ 0x82F63B78u : whole >> 1;
+    }
+    EXPECT_EQ(crc32c(s.data(), n), ~whole) << n;
+    EXPECT_EQ(crc32c(s.data() + n, s.size() - n, crc32c(s.data(), n)), crc32c(s.data(), s.size())) << n;
+  }
+}
+
 TEST(Crc32c, EqualsItsDefinitionAndGoesOnAnywhere) {
   const std::string s = counting(67);
   for (size_t n = 0; n <= s.size(); ++n) {

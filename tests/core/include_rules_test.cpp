@@ -28,7 +28,7 @@ const std::map<std::string, std::vector<std::string>> kBelow = {
     {"src/checkpoint", {"comm", "src/hdf5"}},
     {"src/meter", {"comm"}},
     {"src/machine", {"kernels", "src/meter", "src/hdf5"}},
-    {"src/train", {"src/data", "src/checkpoint", "src/meter", "src/config"}},
+    {"src/train", {"src/data", "src/checkpoint", "src/meter", "src/machine", "src/config"}},
     {"src/roof", {"src/train", "src/machine"}},
     {"src/generate", {"src/data", "src/checkpoint"}},
     {"src/interop", {"src/data", "src/checkpoint"}},
