@@ -10,6 +10,7 @@
 #include "src/checkpoint/checkpoint.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
+#include "src/core/log.h"
 #include "src/core/rng.h"
 #include "src/core/thread_team.h"
 #include "src/train/training_run.h"
@@ -26,13 +27,17 @@ constexpr int64_t kSteps = 40;
 class SavingRun : public testing::Test {
  protected:
   SavingRun() : folder_(fs::temp_directory_path() / ("tw-saving-" + std::to_string(getpid()))) {
+    set_log_level(LogLevel::quiet);
     fs::create_directories(folder_);
     const Rng rng{3, RngStream::test, 0, 0};
     std::vector<uint16_t> ids(3000);
     for (size_t i = 0; i < ids.size(); ++i) ids[i] = uint16_t(rng.bits(i) % 37);
     write_file_atomically(folder_ / "tokens.u16", {reinterpret_cast<const char*>(ids.data()), ids.size() * 2});
   }
-  ~SavingRun() override { fs::remove_all(folder_); }
+  ~SavingRun() override {
+    set_log_level(LogLevel::info);
+    fs::remove_all(folder_);
+  }
 
   TrainingOutcome start(const std::string& run, int ranks, std::vector<std::string> settings,
                         const std::function<void(int64_t step)>& on_step = [](int64_t) {}) {
