@@ -82,7 +82,7 @@ TEST_F(OnGpus, GoOnFromACheckpointAndWithTheCpus) {
   raw_tokens();
   const Words device{"--device", "cuda", "--checkpoint.interval", "3"};
   ASSERT_EQ(tokenwerk(train("whole", 8, device), gpus(1)).code, 0);
-  ASSERT_EQ(ranks(2, train("stopped", 8, device), gpus(2, {{"TW_FAULT", "train.forward:0:9:error"}})).code, 74);
+  ASSERT_EQ(ranks(2, train("stopped", 8, device + Words{"--checkpoint.async", "false"}), gpus(2, {{"TW_FAULT", "train.forward:0:9:error"}})).code, 74);
   const Ended on = tokenwerk(train("stopped", 8, device), gpus(1));
   ASSERT_EQ(on.code, 0) << on.err;
   EXPECT_EQ(weights(path("stopped")), weights(path("whole")));
