@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <thread>
 
 #include "comm/accumulate.h"
 #include "comm/arguments.h"
@@ -297,6 +298,14 @@ class MpiCommunicator final : public Communicator {
   }
 
   [[noreturn]] void abort(int exit_code) override {
+    // Both calls below may wait for what another thread holds, or for a launcher that is gone.
+    try {
+      std::thread([exit_code] {
+        std::this_thread::sleep_for(std::chrono::seconds(3));
+        std::_Exit(exit_code);
+      }).detach();
+    } catch (const std::exception&) {  // no thread can be made
+    }
     std::fflush(nullptr);
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);

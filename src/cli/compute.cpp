@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "comm/gpu_communicator.h"
+#include "comm/marked_communicator.h"
 #include "comm/self.h"
 #include "src/core/log.h"
 #include "src/meter/status.h"
@@ -30,9 +31,9 @@ std::unique_ptr<Communicator> device_communicator(Communicator& world, const Str
   // Ranks that give NCCL different names of hosts pass its check of GPUs that are named twice.
   const bool renamed = all_reduce_value(world, int64_t(std::getenv("NCCL_HOSTID") != nullptr), ReduceOp::min) != 0;
   const std::string why = shared && !renamed ? "ranks share a GPU, which NCCL does not allow" : first_refusal(world, nccl_absence());
-  if (why.empty()) return make_nccl_communicator(world, stream);
+  if (why.empty()) return std::make_unique<MarkedCommunicator>(make_nccl_communicator(world, stream));
   if (world.rank() == 0) log_warning("gradients go through host memory: {}", why);
-  return make_staged_communicator(world, stream);
+  return std::make_unique<MarkedCommunicator>(make_staged_communicator(world, stream));
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 #include <cmath>
 #include <thread>
 
+#include "src/core/activity.h"
 #include "src/core/clock.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
+#include "src/watchdog/watchdog.h"
 
 namespace tw {
 
@@ -62,12 +64,22 @@ std::string command_line(const std::string& command, const std::vector<std::stri
   return line;
 }
 
+namespace {
+// Before the GPUs are opened, which may hang.
+void watch(const Config& config, const std::filesystem::path& folder, Communicator& world) {
+  if (world.transport() != "mpi" || !config.get<bool>("watchdog.enabled")) return;
+  start_watchdog(world, {.timeout_seconds = config.get<double>("watchdog.timeout_seconds"),
+                         .folder = folder,
+                         .record = [](ExitCode code, const std::string& reason) { record_failure(code, reason, 0); }});
+}
+}  // namespace
+
 Job::Job(Config settings, const std::string& name, const std::vector<std::string>& words, Communicator& world)
     : config(std::move(settings)),
       command(command_line(name, words)),
       world(world),
       run(config.get<std::string>("run.dir"), command, world),
-      compute(config, world, name != "scan" && name != "tokenize"),
+      compute((watch(config, run.path(), world), config), world, name != "scan" && name != "tokenize"),
       team(compute.team()),
       stream(compute.stream()),
       meter(energy_options(config), world, compute.gpus()) {
@@ -144,6 +156,7 @@ void Job::on_rank_0(const std::string& phase, const std::function<int64_t()>& wo
   // The others must not spin on a core that rank 0 works with.
   Tensor flag({1}, DType::i64);
   const Pending done = world.start_all_reduce(flag.view(), ReduceOp::max, stream);
+  const std::optional<WaitScope> wait(leader() ? std::nullopt : std::optional<WaitScope>(std::in_place));
   while (!done->test()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   failure = broadcast_text(world, failure, 0);
   timer.stop(tokens);

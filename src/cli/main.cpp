@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "comm/marked_communicator.h"
 #include "comm/mpi.h"
 #include "comm/self.h"
 #include "src/cli/command.h"
@@ -22,6 +23,7 @@
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
+#include "src/watchdog/watchdog.h"
 
 namespace tw {
 namespace {
@@ -78,6 +80,7 @@ Failure current_failure() {
 
 // Says what went wrong, writes it to the run folder, and ends the job. Returns only where this is the only rank.
 int fail(const Failure& failure, Communicator& world) {
+  leave_watchdog(failure.code);
   // What every rank found is said once: rank 0 ends the others before they speak.
   if (world.rank() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   const bool show_place = failure.code == ExitCode::bug || log_level() >= LogLevel::debug;
@@ -115,15 +118,18 @@ int run(int argc, char** argv) {
     MpiSession::refuse_unconnected_tasks();
     if (MpiSession::launched_by_mpi()) {
       session.emplace(argc, argv);
-      world = session->world();
+      world = std::make_unique<MarkedCommunicator>(session->world());
+      check_same_build(*world);
     }
     set_log_rank(world->rank());
     catch_stop_signals();
     const ExitCode code = command->run({words.begin() + 1, words.end()}, *world);
     flush_output();
+    end_watchdog(*world);
     world.reset();
     return int(code);
   } catch (const ClosedOutput&) {
+    leave_watchdog(ExitCode::io);
     if (world->size() > 1) world->abort(int(ExitCode::io));
     return 128 + SIGPIPE;  // as a shell says it of a program that the signal ended
   } catch (...) {

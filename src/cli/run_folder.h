@@ -44,7 +44,8 @@ class RunFolder {
   double written_ = 0;
 };
 
-// Writes an error to the status.json of a run folder that did not come to finish(), if there is one. Any rank.
+// Writes an error to the status.json of a run folder that did not come to finish(), if there is one. Any rank, any thread.
+// A reason that stands there already stays.
 void record_failure(ExitCode code, const std::string& text, int rank) noexcept;
 
 }  // namespace tw

@@ -7,6 +7,8 @@
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/interop/model_source.h"
+#include "src/meter/metrics_server.h"
+#include "src/watchdog/watchdog.h"
 
 namespace tw {
 namespace {
@@ -31,6 +33,11 @@ TrainingOutcome train_step(Job& job) {
     LoadedModel loaded = load_model(source);
     return {{loaded.model, loaded.origin}, std::make_shared<const Tensor>(std::move(loaded.weights))};
   };
+  std::optional<MetricsServer> server;
+  if (const int port = job.config.get<int>("metrics.port"); port > 0 && job.leader()) {
+    server.emplace(port, watchdog_metrics);
+    log_info("metrics: http://127.0.0.1:{}/metrics", server->port());
+  }
   return train({.config = job.config,
                 .comm = job.compute.comm(),
                 .stream = job.stream,
@@ -41,6 +48,7 @@ TrainingOutcome train_step(Job& job) {
                 .budget = job.budget,
                 .threads = job.team.size(),
                 .command = job.command,
+                .metrics_server = server ? &*server : nullptr,
                 .show_progress = job.show_progress,
                 .start = source.empty() ? std::function<StartWeights()>{} : start,
                 .on_step = [&job](int64_t step, int64_t steps) { job.run.at_step(step, steps); }});

@@ -21,6 +21,7 @@ constexpr ConfigSection kSections[] = {
     {"parallelism", "How the work is spread over MPI ranks."},
     {"checkpoint", "Saving and going on."},
     {"metrics", "What is written while training."},
+    {"watchdog", "Ranks that are lost, stopped or hang (docs/watchdog.md)."},
     {"eval", "Held-out loss, and what the model recites."},
     {"generate", "Text made by the model."},
     {"energy", "Joules, cost and CO2."},
@@ -112,6 +113,10 @@ constexpr ConfigKey kKeys[] = {
     {"metrics.log_interval", integer, "1", 1, 1000000, "", "Steps from one line of metrics to the next."},
     {"metrics.tensorboard", boolean, "true", 0, 0, "", "Write TensorBoard events."},
     {"metrics.jsonl", boolean, "true", 0, 0, "", "Write metrics.jsonl, one object a step."},
+    {"metrics.port", integer, "0", 0, 65535, "", "TCP port of 127.0.0.1 where rank 0 shows the same figures, and the state of all ranks, to Prometheus (GET /metrics) while training; 0 = none."},
+
+    {"watchdog.enabled", boolean, "true", 0, 0, "", "Several ranks: end the job, naming the rank, where one is lost, stopped or makes no progress. false for work with a debugger."},
+    {"watchdog.timeout_seconds", duration, "10", 2, 86400, "", "How long at most until that is noticed, beside 3 steps' time where a rank hangs; reading, evaluation, checkpoints and the first steps may take 60 times as long."},
 
     {"eval.interval", integer, "0", 0, kHuge, "", "Steps from one evaluation to the next; 0 = only at the end."},
     {"eval.steps", integer, "0", 0, kHuge, "", "Samples of an evaluation during training; 0 = all of data.val."},

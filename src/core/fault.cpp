@@ -39,9 +39,17 @@ void fault_point(const char* name) {
   static std::atomic<long> passes{0};
   if (fault.point.empty() || fault.point != name) return;
   if (fault.rank != "*" && fault.rank != std::to_string(log_rank() < 0 ? 0 : log_rank())) return;
-  if (++passes != fault.pass) return;
+  const long pass = ++passes;
+  if (fault.action == "slow" && pass > fault.pass) ::usleep(50000);
+  if (pass != fault.pass) return;
   if (fault.action == "error") TW_FAIL(io, "fault point {} fired", name);
   if (fault.action == "exit") ::_exit(70);
+  if (fault.action == "slow") return void(::usleep(50000));
+  if (fault.action == "sleep" || fault.action == "loop") log_warning("fault point {}: {}", name, fault.action);
+  if (fault.action == "sleep")
+    for (;;) ::pause();
+  if (fault.action == "loop")
+    for (std::atomic<long> turns{0};; ++turns) {}
   ::kill(::getpid(), fault.action == "stop" ? SIGSTOP : SIGKILL);
 }
 }  // namespace tw

@@ -13,6 +13,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/log.h"
+#include "src/meter/metrics_server.h"
 #include "src/meter/tensorboard.h"
 
 namespace tw {
@@ -113,7 +114,7 @@ std::string metrics_line(const SaveMetrics& m, double unix_time) {
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, const MetricsOptions& options, int64_t resume_step)
-    : path_(folder / "metrics.jsonl") {
+    : path_(folder / "metrics.jsonl"), server_(options.server) {
   make_folders(folder);
   if (options.jsonl) {
     file_ = open_to_append(path_);
@@ -147,6 +148,7 @@ void MetricsLog::append(const std::string& line) noexcept {
 void MetricsLog::log(const StepMetrics& m) noexcept {
   const double now = unix_seconds();
   append(metrics_line(m, now) + "\n");
+  if (server_) server_->set(m);
   if (!tensorboard_) return;
   tensorboard_->scalars(m.step, now,
                         {{"loss", m.loss},
@@ -164,6 +166,7 @@ void MetricsLog::log(const SaveMetrics& m) noexcept { append(metrics_line(m, uni
 void MetricsLog::log(const EvalMetrics& m) noexcept {
   const double now = unix_seconds();
   append(metrics_line(m, now) + "\n");
+  if (server_) server_->set(m);
   if (!tensorboard_) return;
   tensorboard_->scalars(m.step, now, {{"eval/loss", m.loss}, {"eval/perplexity", float(m.perplexity)}});
   if (std::isfinite(m.bits_per_byte))

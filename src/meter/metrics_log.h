@@ -45,12 +45,14 @@ struct SaveMetrics {
   int64_t failed = 0, left_out = 0;
 };
 
+class MetricsServer;
+class TensorBoardWriter;
+
 struct MetricsOptions {
   bool jsonl = true;
   bool tensorboard = true;  // FOLDER/tensorboard/
+  MetricsServer* server = nullptr;  // is told, too; outlives the log
 };
-
-class TensorBoardWriter;
 
 // One process writes (rank 0). After it is open nothing throws: a full disk costs lines, which are counted and warned
 // of once, never the run; the file stays whole lines.
@@ -76,6 +78,7 @@ class MetricsLog {
   int64_t size_ = 0;  // end of the last whole line
   int64_t lost_ = 0;
   std::unique_ptr<TensorBoardWriter> tensorboard_;
+  MetricsServer* server_;
 };
 
 std::string metrics_line(const StepMetrics& metrics, double unix_time);  // without the line's end

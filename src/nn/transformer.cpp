@@ -6,6 +6,7 @@
 #include "kernels/loss.h"
 #include "kernels/matmul.h"
 #include "kernels/rope.h"
+#include "src/core/activity.h"
 
 namespace tw {
 namespace {
@@ -130,6 +131,7 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
   TW_CHECK(sizes_.training && tokens_.gradient, bug, "backward on a transformer that was planned for evaluation");
   forward(ids, stream);
   head(targets, losses, true, stream);
+  mark_phase(WorkPhase::backward);
   final_norm_.backward(dbranch_, dstream_, true, stream);
   if (ready) ready(final_offset_);
   for (size_t i = blocks_.size(); i-- > 0;) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/loss.h"
+#include "src/core/activity.h"
 #include "src/core/clock.h"
 
 namespace tw {
@@ -49,6 +50,7 @@ std::vector<Stretch> stretches_of(const TokenFile& file, int64_t windows, int64_
 
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, BatchFeed& feed, Communicator& comm,
                     const Stream& stream, const Packing& packing) {
+  const PhaseScope phase(WorkPhase::evaluate);
   const double start = now_seconds();
   const int64_t B = model.sizes().batch, T = model.sizes().seq_len;
   TW_CHECK(file.size() >= 2, data, "{} holds {} tokens: too few to evaluate on", file.path().string(), file.size());
@@ -72,6 +74,7 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
     scored += comm.size() * B;
   };
   for (int64_t first = comm.rank() * B; first < windows; first += comm.size() * B) {
+    mark_phase(WorkPhase::evaluate);
     const BatchFeed::Slot slot = feed.begin(add_losses);
     int32_t *x = slot.ids, *y = slot.targets;
     for (int64_t b = 0; b < B; ++b) {

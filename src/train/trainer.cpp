@@ -7,6 +7,7 @@
 
 #include "kernels/checksum.h"
 #include "kernels/loss.h"
+#include "src/core/activity.h"
 #include "src/core/clock.h"
 #include "src/core/fault.h"
 #include "src/core/json_guard.h"
@@ -192,6 +193,7 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
   };
   for (int64_t a = 0; a < accumulation; ++a) {
     const int64_t first = step_ * options_.global_batch_size + (virtual_rank * accumulation + a) * B;
+    mark_phase(WorkPhase::data);
     const BatchFeed::Slot slot = feed_.begin(add_losses);
     for (int64_t b = 0; b < B; ++b) {
       int32_t *x = slot.ids + b * T, *y = slot.targets + b * T;
@@ -202,6 +204,7 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
       sums.tokens += double(T - std::count(y, y + T, kIgnoredTarget));
     }
     feed_.send(stream_);
+    mark_phase(WorkPhase::forward);
     fault_point("train.forward");
     Transformer::GradientsReady ready;
     if (last_leaf && a == accumulation - 1)
@@ -217,6 +220,7 @@ Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
 }
 
 StepResult Trainer::step() {
+  const PhaseScope phase(WorkPhase::data);
   const double start = now_seconds(), waited = sync_.waited_seconds();
   const int per_rank = layout_.virtual_per_rank(), buckets = layout_.buckets();
   const View mine = statistics_.view().rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 2, per_rank});
@@ -226,6 +230,7 @@ StepResult Trainer::step() {
     losses[leaf] = sums.losses, scored[leaf] = sums.tokens;
     if (leaf + 1 < sync_.leaves()) sync_.end_leaf(leaf, stream_);
   }
+  mark_phase(WorkPhase::exchange);
   {
     const gpu::Range range("exchange of gradients");
     sync_.finish(stream_);
@@ -257,6 +262,7 @@ StepResult Trainer::step() {
     const double clip = options_.max_grad_norm > 0
                             ? std::min(1.0, options_.max_grad_norm / (double(r.grad_norm) + 1e-6))
                             : 1.0;
+    mark_phase(WorkPhase::optimizer);
     fault_point("train.optimizer");
     const gpu::Range range("optimizer");
     optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / divisor, stream_);
@@ -269,6 +275,7 @@ StepResult Trainer::step() {
   }
   ++step_;
   tokens_ += r.tokens;
+  mark_step(step_);
   r.step = step_;
   r.seconds = now_seconds() - start;
   r.sync_wait_seconds = sync_.waited_seconds() - waited;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
+#include "src/core/activity.h"
 #include "src/core/clock.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
@@ -94,6 +95,7 @@ class Loop {
 
 Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   TW_CHECK(!run.budget.any() || !leader() || run.ledger, bug, "a budget is counted from the ledger of phases");
+  const PhaseScope phase(WorkPhase::load);
   PhaseTimer loading(run.ledger, "load", run.meter, run.comm);
   const std::string resume = config_.get<std::string>("checkpoint.resume");
   fs::path folder = config_.get<std::string>("checkpoint.dir");
@@ -169,7 +171,8 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
     say_blend();
     log_info("memory of a rank:\n{}", trainer_->plan().table() + saving_->memory_line());
     metrics_.emplace(run.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
-                                                .tensorboard = config_.get<bool>("metrics.tensorboard")},
+                                                .tensorboard = config_.get<bool>("metrics.tensorboard"),
+                                                .server = run.metrics_server},
                      start_step_);
     if (run.ledger) run.ledger->resume_training(start_step_);
     progress_.emplace(ProgressOptions{.quiet = !run.show_progress});
@@ -331,6 +334,7 @@ CheckpointInfo Loop::describe() const {
 
 // Training waits for the snapshot alone, or for the whole save where there is no room for one.
 void Loop::start_save() {
+  const PhaseScope phase(WorkPhase::checkpoint);
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
   trainer_->check_replicas();  // what is damaged must not become a checkpoint
   if (run_.ledger) useful_ = run_.ledger->useful();
@@ -349,6 +353,7 @@ void Loop::start_save() {
 
 // Whatever is under way comes to its end, and this step is saved.
 void Loop::save_last() {
+  const PhaseScope phase(WorkPhase::checkpoint);
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
   if (const auto before = saving_->wait()) settle(*before, false);
   std::optional<SaveOutcome> outcome;
@@ -448,6 +453,7 @@ TrainingOutcome Loop::finish() {
     if (leader()) log_info("training is complete: {} of {} steps are done", trainer_->steps_done(), steps_);
     return outcome;
   }
+  const PhaseScope phase(WorkPhase::between_steps);
   if (leader() && run_.ledger) run_.ledger->start("train");
   const auto say = [&](const std::string& sentence) {
     if (!leader() || sentence.empty()) return;

@@ -15,6 +15,8 @@
 
 namespace tw {
 
+class MetricsServer;
+
 // Weights to start from that are no checkpoint of this run.
 struct StartWeights {
   GivenModel given;
@@ -32,6 +34,7 @@ struct TrainingRun {
   Budget budget = {};              // of all phases in the ledger, and of all starts; countable (check_countable)
   int threads = 1;                 // of the stream, for the record
   std::string command;             // how it was started, for the record
+  MetricsServer* metrics_server = nullptr;  // rank 0, where there is one
   bool show_progress = true;
   std::function<StartWeights()> start;  // called where there is no checkpoint to resume; empty = from training.seed
   // Rank 0, after each step and once before the first.

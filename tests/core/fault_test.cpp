@@ -36,6 +36,9 @@ TEST_F(FaultPoint, ActsAtItsPassAlone) {
   EXPECT_EXIT(pass("here:*:2:exit", 0), testing::ExitedWithCode(70), "");
   EXPECT_EXIT(pass("here:*:1:kill", 0), testing::KilledBySignal(SIGKILL), "");
   EXPECT_EXIT(pass("here", 0), testing::KilledBySignal(SIGKILL), "");  // any rank, first pass, kill
+  EXPECT_EXIT((::alarm(1), pass("here:*:2:loop", 0)), testing::KilledBySignal(SIGALRM), "fault point here: loop");
+  EXPECT_EXIT((::alarm(1), pass("here:*:2:sleep", 0)), testing::KilledBySignal(SIGALRM), "fault point here: sleep");
+  EXPECT_EXIT(pass("here:*:2:slow", 0), testing::ExitedWithCode(104), "");
 }
 
 TEST_F(FaultPoint, OtherRanksAndPointsGoOn) {
