@@ -5,13 +5,15 @@
 namespace tw {
 namespace {
 
-OpWork work_of(const Checksum& op) { return {.bytes = double(op.x.bytes() + op.sum.bytes()), .streamed = true}; }
+OpWork work_of(const Checksum& op) { return {.bytes = double(op.x.bytes() + op.sums.bytes()), .streamed = true}; }
 
 }  // namespace
 
 void checksum(const Checksum& op, const Stream& stream) {
-  check_view("checksum", "sum", op.sum, {1}, DType::i64);
-  TW_CHECK(op.x.bytes() % 4 == 0, bug, "[checksum] {} bytes are no multiple of 4", op.x.bytes());
+  check_rank("checksum", "sums", op.sums, 1);
+  const int64_t parts = op.sums.dim(0);
+  check_view("checksum", "sums", op.sums, {parts}, DType::i64);
+  TW_CHECK(parts > 0 && int64_t(op.x.bytes()) % (4 * parts) == 0, bug, "[checksum] {} bytes are no {} parts of whole words", op.x.bytes(), parts);
   TW_DISPATCH(checksum, op, stream);
 }
 

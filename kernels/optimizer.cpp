@@ -51,6 +51,7 @@ void adamw(const AdamW& op, const Stream& stream) {
   check_view(name, "gradient", op.gradient, {n}, DType::fp32);
   check_view(name, "decayed", op.decayed, {n / kParameterBlock}, DType::u8);
   if (op.copy) check_view(name, "copy", op.copy, {n}, DType::bf16);
+  if (op.sums) check_view(name, "sums", op.sums, {kAdamWSums}, DType::i64);
   TW_CHECK(op.first % kParameterBlock == 0, bug, "[adamw] place {} is no multiple of {}", op.first, kParameterBlock);
   TW_DISPATCH(adamw, op, stream);
 }

@@ -12,12 +12,18 @@ namespace tw {
 // by block. Sums of squares are made of whole blocks, too.
 inline constexpr int64_t kParameterBlock = 256;
 
+// Checksums (kernels/checksum.h) of what an update read and of what it wrote, taken while both are in the cache: what changed in
+// memory from one update to the next shows as a difference between what was written and what is read. A word's place is that
+// of its element among all parameters; in the copy, half of it.
+enum AdamWSum { kReadParam, kReadM, kReadV, kReadGradient, kWroteParam, kWroteM, kWroteV, kWroteCopy, kAdamWSums };
+
 struct AdamW {
   View param;          // (n) fp32, updated; n a multiple of kParameterBlock
   View m, v;           // (n) fp32, updated
   ConstView gradient;  // (n) fp32
   ConstView decayed;   // (n / kParameterBlock) u8: 1 where the block takes weight decay
   View copy;           // (n) bf16, overwritten with the rounded parameters; or empty
+  View sums;           // (kAdamWSums) i64, overwritten; or empty
   // Rounds the copy up or down by chance, in proportion to how near each is, so that steps far below a bf16's last digit
   // count on average. The numbers follow from seed, step and place: they do not depend on ranks or devices.
   bool stochastic_rounding = false;

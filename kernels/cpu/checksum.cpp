@@ -1,28 +1,26 @@
 #include "kernels/checksum.h"
 
-#include <cstring>
+#include <algorithm>
+#include <atomic>
 
+#include "kernels/cpu/word_sum.h"
 #include "src/core/thread_team.h"
 
-namespace tw {
+TW_SIMD_BEGIN
 
-void cpu::checksum(const Checksum& op, const Stream& stream) {
+void checksum(const Checksum& op, const Stream& stream) {
   constexpr int64_t kGrain = int64_t(1) << 16;
-  const int64_t words = int64_t(op.x.bytes() / 4), blocks = (words + kGrain - 1) / kGrain;
+  const int64_t parts = op.sums.dim(0), words = int64_t(op.x.bytes()) / 4 / parts, grains = (words + kGrain - 1) / kGrain;
   const char* x = static_cast<const char*>(op.x.data);
-  auto* partial = static_cast<uint64_t*>(stream.team().workspace(size_t(blocks + 1) * sizeof(uint64_t)));
-  parallel_blocks(stream, words, kGrain, [=](int64_t begin, int64_t end, int) {
-    uint64_t sum = 0;
-    for (int64_t i = begin; i < end; ++i) {
-      uint32_t word;
-      std::memcpy(&word, x + 4 * i, 4);
-      sum += checksum_mix(word, uint64_t(i));
-    }
-    partial[begin / kGrain] = sum;
+  auto* sums = op.sums.as<int64_t>();
+  const int64_t first = op.first, next = op.one_place ? 0 : words;  // from one part's place to the next one's
+  std::fill_n(sums, parts, 0);
+  stream.team().run(parts * grains, [=](int64_t item, int) {
+    const int64_t part = item / grains, begin = item % grains * kGrain, end = std::min(begin + kGrain, words);
+    const uint64_t sum = word_sum(x + 4 * (part * words + begin), end - begin, first + part * next + begin);
+    std::atomic_ref(sums[part]).fetch_add(int64_t(sum), std::memory_order_relaxed);
   });
-  uint64_t sum = 0;
-  for (int64_t b = 0; b < blocks; ++b) sum += partial[b];
-  op.sum.as<int64_t>()[0] = int64_t(sum);
 }
 
-}  // namespace tw
+TW_SIMD_END
+TW_SIMD_EXPORT(checksum, Checksum)

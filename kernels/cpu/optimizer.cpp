@@ -1,10 +1,12 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "kernels/cpu/rounding_noise.h"
 #include "kernels/cpu/vector_loop.h"
+#include "kernels/cpu/word_sum.h"
 
 TW_SIMD_BEGIN
 namespace {
@@ -94,8 +96,15 @@ void adamw(const AdamW& op, const Stream& stream) {
   const bool stochastic = op.stochastic_rounding;
   const uint64_t seed = op.seed;
   const int64_t step = op.step, first = op.first;
+  int64_t* sums = op.sums ? op.sums.as<int64_t>() : nullptr;
+  if (sums) std::fill_n(sums, kAdamWSums, 0);
   parallel_blocks(stream, op.param.dim(0), kGrain, [=](int64_t begin, int64_t end, int) {
+    uint64_t sum[kAdamWSums] = {};
+    const auto add = [&](int first_sum, std::initializer_list<const float*> arrays, int64_t i) {
+      for (const float* x : arrays) sum[first_sum++] += word_sum(x + i, kParameterBlock, first + i);
+    };
     for (int64_t i = begin; i < end; i += kParameterBlock) {
+      if (sums) add(kReadParam, {p, m, v, g}, i);
       const float keep = decayed[i / kParameterBlock] ? k.keep : 1.0f;
       if (copy && !stochastic) {
         update<true>(p + i, m + i, v + i, g + i, copy + i, keep, k);
@@ -103,7 +112,11 @@ void adamw(const AdamW& op, const Stream& stream) {
         update<false>(p + i, m + i, v + i, g + i, nullptr, keep, k);
         if (copy) round_block(p + i, copy + i, seed, step, first + i);
       }
+      if (!sums) continue;
+      add(kWroteParam, {p, m, v}, i);
+      if (copy) sum[kWroteCopy] += word_sum(copy + i, kParameterBlock / 2, (first + i) / 2);
     }
+    for (int j = 0; sums && j < kAdamWSums; ++j) std::atomic_ref(sums[j]).fetch_add(int64_t(sum[j]), std::memory_order_relaxed);
   });
 }
 

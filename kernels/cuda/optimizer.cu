@@ -1,5 +1,6 @@
 #include "kernels/optimizer.h"
 
+#include "kernels/checksum.h"
 #include "kernels/cuda/block.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/launch.h"
@@ -40,36 +41,71 @@ __global__ void round_kernel(const float* p, bf16* copy, int64_t n, uint64_t see
   *reinterpret_cast<uint2*>(copy + i) = four_by_chance(x, seed, step, first + i);
 }
 
+__device__ unsigned long long sum_of_words(const Pack<kFour>& x, int64_t place) {
+  unsigned long long sum = 0;
+#pragma unroll
+  for (int j = 0; j < kFour; ++j) sum += checksum_term(__float_as_uint(x.v[j]), uint64_t(place + j));
+  return sum;
+}
+
+// Partial sums of a block, in the order of AdamWSum.
+__device__ void keep_sums(unsigned long long* partials, const unsigned long long (&sums)[kAdamWSums]) {
+  auto* scratch = shared_memory<unsigned long long>();
+  for (int j = 0; j < kAdamWSums; ++j) {
+    const unsigned long long all = block_sum(sums[j], scratch);
+    if (threadIdx.x == 0) partials[int64_t(blockIdx.x) * kAdamWSums + j] = all;
+    __syncthreads();
+  }
+}
+// Block j: sum j.
+__global__ void add_sums_kernel(const unsigned long long* partials, int64_t blocks, int64_t* sums) {
+  auto* scratch = shared_memory<unsigned long long>();
+  unsigned long long all = 0;
+  for (int64_t b = threadIdx.x; b < blocks; b += kThreads) all += partials[b * kAdamWSums + blockIdx.x];
+  all = block_sum(all, scratch);
+  if (threadIdx.x == 0) sums[blockIdx.x] = int64_t(all);
+}
+
 // A thread: four elements, 16 bytes of each array. Moves 28 bytes an element (p, m, v read and written, g read), 30 with the
 // bf16 copy; floor: those over the memory's bandwidth.
+template <bool kSums>
 __global__ void adamw_kernel(float* p, float* m, float* v, const float* g, const uint8_t* decayed, bf16* copy, int64_t n,
-                             AdamWFactors k, Chance chance) {
+                             AdamWFactors k, Chance chance, unsigned long long* partials) {
   const int64_t i = (int64_t(blockIdx.x) * kThreads + threadIdx.x) * kFour;
-  if (i >= n) return;
-  Pack<kFour> pi, mi, vi, gi;
-  load_pack(pi, p + i);
-  load_pack(mi, m + i);
-  load_pack(vi, v + i);
-  load_pack(gi, g + i);
-  const float keep = decayed[i / kParameterBlock] ? k.keep : 1.f;
+  unsigned long long sums[kAdamWSums] = {};
+  if (i < n) {
+    Pack<kFour> pi, mi, vi, gi;
+    load_pack(pi, p + i);
+    load_pack(mi, m + i);
+    load_pack(vi, v + i);
+    load_pack(gi, g + i);
+    const auto add = [&](int first_sum, const Pack<kFour>& x) { sums[first_sum] = sum_of_words(x, chance.first + i); };
+    if (kSums) add(kReadParam, pi), add(kReadM, mi), add(kReadV, vi), add(kReadGradient, gi);
+    const float keep = decayed[i / kParameterBlock] ? k.keep : 1.f;
 #pragma unroll
-  for (int j = 0; j < kFour; ++j) {
-    const float gradient = gi.v[j] * k.gradient_scale;
-    mi.v[j] = k.beta1 * mi.v[j] + k.one_minus_beta1 * gradient;
-    vi.v[j] = k.beta2 * vi.v[j] + k.one_minus_beta2 * (gradient * gradient);
-    pi.v[j] = pi.v[j] * keep - k.rate * mi.v[j] / (sqrtf(vi.v[j]) * k.inverse_root + k.eps);
+    for (int j = 0; j < kFour; ++j) {
+      const float gradient = gi.v[j] * k.gradient_scale;
+      mi.v[j] = k.beta1 * mi.v[j] + k.one_minus_beta1 * gradient;
+      vi.v[j] = k.beta2 * vi.v[j] + k.one_minus_beta2 * (gradient * gradient);
+      pi.v[j] = pi.v[j] * keep - k.rate * mi.v[j] / (sqrtf(vi.v[j]) * k.inverse_root + k.eps);
+    }
+    store_pack(p + i, pi);
+    store_pack(m + i, mi);
+    store_pack(v + i, vi);
+    if (kSums) add(kWroteParam, pi), add(kWroteM, mi), add(kWroteV, vi);
+    if (copy) {
+      uint2 pair;
+      if (chance.wanted) {
+        pair = four_by_chance(pi, chance.seed, chance.step, chance.first + i);
+      } else {
+        pair.x = pack_bf16(pi.v[0], pi.v[1]), pair.y = pack_bf16(pi.v[2], pi.v[3]);
+      }
+      *reinterpret_cast<uint2*>(copy + i) = pair;
+      const uint64_t place = uint64_t(chance.first + i) / 2;
+      if (kSums) sums[kWroteCopy] = checksum_term(pair.x, place) + checksum_term(pair.y, place + 1);
+    }
   }
-  store_pack(p + i, pi);
-  store_pack(m + i, mi);
-  store_pack(v + i, vi);
-  if (!copy) return;
-  uint2 pair;
-  if (chance.wanted) {
-    pair = four_by_chance(pi, chance.seed, chance.step, chance.first + i);
-  } else {
-    pair.x = pack_bf16(pi.v[0], pi.v[1]), pair.y = pack_bf16(pi.v[2], pi.v[3]);
-  }
-  *reinterpret_cast<uint2*>(copy + i) = pair;
+  if (kSums) keep_sums(partials, sums);
 }
 
 // Block (x, y): chunk x of part y. In double, each thread in steps of the block, then as block_sum does it. Reads 4 bytes an
@@ -147,10 +183,14 @@ __global__ void narrow_tree_kernel(const float* parts, int64_t count, int64_t n,
 }  // namespace
 
 void adamw(const AdamW& op, const Stream& stream) {
-  const int64_t n = op.param.dim(0);
-  launch(adamw_kernel, {.blocks = blocks_for(n, kThreads * kFour), .threads = kThreads}, stream, op.param.as<float>(), op.m.as<float>(),
-         op.v.as<float>(), op.gradient.as<float>(), op.decayed.as<uint8_t>(), op.copy ? op.copy.as<bf16>() : nullptr, n, adamw_factors(op),
-         Chance{op.seed, op.step, op.first, op.stochastic_rounding});
+  const int64_t n = op.param.dim(0), blocks = blocks_for(n, kThreads * kFour);
+  const size_t shared = op.sums ? kWarp * sizeof(unsigned long long) : 0;
+  auto* partials = op.sums ? context_of(stream).scratch<unsigned long long>(size_t(blocks * kAdamWSums)) : nullptr;
+  launch(op.sums ? adamw_kernel<true> : adamw_kernel<false>, {.blocks = blocks, .threads = kThreads, .shared = shared}, stream, op.param.as<float>(),
+         op.m.as<float>(), op.v.as<float>(), op.gradient.as<float>(), op.decayed.as<uint8_t>(), op.copy ? op.copy.as<bf16>() : nullptr, n,
+         adamw_factors(op), Chance{op.seed, op.step, op.first, op.stochastic_rounding}, partials);
+  if (op.sums)
+    launch(add_sums_kernel, {.blocks = kAdamWSums, .threads = kThreads, .shared = shared}, stream, partials, blocks, op.sums.as<int64_t>());
 }
 
 void round_by_chance(const RoundByChance& op, const Stream& stream) {

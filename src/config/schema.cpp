@@ -26,6 +26,7 @@ constexpr ConfigSection kSections[] = {
     {"generate", "Text made by the model."},
     {"energy", "Joules, cost and CO2."},
     {"budget", "Where a run stops, counted over all its starts."},
+    {"integrity", "Whether numbers are still what the program made of them."},
     {"debug", "Repeatability."},
 };
 
@@ -144,6 +145,10 @@ constexpr ConfigKey kKeys[] = {
     {"budget.joules", energy, "0", 0, kHuge, "", "Most energy of the run, over all its starts: 50000 or \"50kJ\"; 0 = no limit. train and factory stop before it is passed, with a checkpoint and exit code 77. --budget sets it."},
     {"budget.eur", real, "0", 0, kHuge, "", "Most cost of the run, by energy.price_eur_per_kwh and energy.price_eur_per_node_hour; 0 = no limit."},
     {"budget.seconds", duration, "0", 0, kHuge, "", "Most time of the run, as its phases take it: 7200 or \"2h\"; 0 = no limit."},
+
+    {"integrity.enabled", boolean, "true", 0, 0, "", "Check weights, optimiser state, exchanged gradients and arithmetic for silent damage while training."},
+    {"integrity.interval", integer, "0", 0, 1000000, "", "Steps from one check of weights and exchange to the next; 0 = so that checks take about 1 % of a step, at most 10."},
+    {"integrity.rollbacks", integer, "3", 0, 1000, "", "How often a run goes back to one checkpoint because the loss rose and stayed high, each time leaving out more batches, before it ends with exit code 79; 0 = never."},
 
     {"debug.deterministic", choice, "elastic", 0, 0, "off run elastic", "elastic = the same bits on any number of ranks; run = the same bits on an equal layout; off = plain all-reduce."},
 };

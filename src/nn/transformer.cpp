@@ -7,6 +7,7 @@
 #include "kernels/matmul.h"
 #include "kernels/rope.h"
 #include "src/core/activity.h"
+#include "src/core/fault.h"
 
 namespace tw {
 namespace {
@@ -136,6 +137,7 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
   if (ready) ready(final_offset_);
   for (size_t i = blocks_.size(); i-- > 0;) {
     Block& b = blocks_[i];
+    fault_memory("train.activation", b.mlp_norm.s(), stream), fault_memory("train.activation", dstream_, stream);
     if (sizes_.checkpointing == Checkpointing::full) {
       b.attention_norm.repeat(stream);
       b.attention.forward(b.attention_norm.y(), attention_starts_, branch_, stream);

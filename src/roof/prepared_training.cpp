@@ -12,6 +12,7 @@
 #include "src/machine/kernel_files.h"
 #include "src/nn/transformer.h"
 #include "src/train/grad_sync.h"
+#include "src/train/integrity.h"
 #include "src/train/sharded_adamw.h"
 
 namespace tw {
@@ -53,6 +54,7 @@ size_t arena_bytes(const TrainerOptions& o, Communicator& comm, Device device) {
                                     .logits_at_once = logits_for(device)}, plan);
   ShardedAdamW(comm, table, layout, o.dtype, o.optimizer).plan(plan);
   GradSync(comm, layout, o.determinism).plan(plan);
+  Integrity(o.integrity, comm, table, layout, o.dtype != DType::fp32, o.determinism != Determinism::off).plan(plan);
   return plan.bytes();
 }
 

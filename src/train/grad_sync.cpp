@@ -6,6 +6,7 @@
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
 #include "src/core/clock.h"
+#include "src/core/fault.h"
 
 namespace tw {
 namespace {
@@ -19,8 +20,8 @@ Determinism determinism_named(const std::string& name) {
   TW_FAIL(config, "debug.deterministic = \"{}\" is not known: elastic, run or off", name);
 }
 
-GradSync::GradSync(Communicator& comm, const ShardLayout& layout, Determinism mode)
-    : comm_(comm), layout_(layout), mode_(mode), leaves_(layout.virtual_per_rank()) {
+GradSync::GradSync(Communicator& comm, const ShardLayout& layout, Determinism mode, ExchangeSums* sums)
+    : comm_(comm), layout_(layout), mode_(mode), sums_(sums), leaves_(layout.virtual_per_rank()) {
   TW_CHECK(std::has_single_bit(unsigned(leaves_)), bug, "{} virtual ranks a rank is no power of two", leaves_);
   heights_ = std::countr_zero(unsigned(leaves_)) + 1;
 }
@@ -65,7 +66,13 @@ void GradSync::start(int bucket, const Stream& stream) {
     add({.a = low, .b = buffers_[size_t(h)].flat(b.begin, b.end), .out = low}, stream);
   }
   const View own = buffers_[0].flat(b.begin, b.end);
-  if (layout_.owned(bucket).count() == b.count()) return;  // nobody else has a part in it
+  fault_memory("train.gradient", own, stream);
+  if (layout_.owned(bucket).count() == b.count()) {  // nobody else has a part in it
+    if (sums_) sums_->summed(bucket, own, stream);
+    return fault_memory("train.summed", own, stream);
+  }
+  if (sums_ && mode_ != Determinism::off) sums_->sent(bucket, own, stream);
+  fault_memory("train.sending", own, stream);
   if (mode_ == Determinism::off) {
     flights_.push_back({comm_.start_all_reduce(own, ReduceOp::sum, stream), bucket, 0});
     return;
@@ -85,11 +92,19 @@ void GradSync::land(Flight flight, const Stream& stream) {
   const double start = now_seconds();
   flight.pending->wait();
   waited_ += now_seconds() - start;
-  if (mode_ == Determinism::off) return;
   const Range b = layout_.bucket(flight.bucket), mine = layout_.owned(flight.bucket);
+  const View whole = buffers_[0].flat(b.begin, b.end), slice = buffers_[0].flat(mine.begin, mine.end);
+  if (mode_ == Determinism::off) {
+    fault_memory("train.arriving", whole, stream);
+    if (sums_) sums_->reduced(flight.bucket, whole, stream), sums_->summed(flight.bucket, slice, stream);
+    return;
+  }
   const View arrived = staging_.rows(flight.slot, flight.slot + 1).reshape({layout_.largest_bucket()}).flat(0, b.count());
-  tree_sum({.parts = arrived.reshape({comm_.size(), mine.count()}), .out = buffers_[0].flat(mine.begin, mine.end)},
-           stream);
+  fault_memory("train.arriving", arrived, stream);
+  if (sums_) sums_->arrived(flight.bucket, arrived, stream);
+  tree_sum({.parts = arrived.reshape({comm_.size(), mine.count()}), .out = slice}, stream);
+  if (sums_) sums_->summed(flight.bucket, slice, stream);
+  fault_memory("train.summed", slice, stream);
 }
 
 void GradSync::finish(const Stream& stream) {

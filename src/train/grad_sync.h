@@ -12,7 +12,7 @@
 
 #include "comm/communicator.h"
 #include "src/core/arena.h"
-#include "src/train/shard_layout.h"
+#include "src/train/exchange_sums.h"
 
 namespace tw {
 
@@ -23,7 +23,8 @@ Determinism determinism_named(const std::string& name);  // Error(config)
 
 class GradSync {
  public:
-  GradSync(Communicator& comm, const ShardLayout& layout, Determinism mode);
+  // sums: told of what is sent, arrives and is summed; or null.
+  GradSync(Communicator& comm, const ShardLayout& layout, Determinism mode, ExchangeSums* sums = nullptr);
   void plan(ArenaPlan& plan);
   void bind(const Arena& arena);
 
@@ -51,6 +52,7 @@ class GradSync {
   Communicator& comm_;
   const ShardLayout& layout_;
   Determinism mode_;
+  ExchangeSums* sums_;
   int leaves_, heights_;
   std::vector<int> buffer_ids_;
   int staging_id_ = -1;

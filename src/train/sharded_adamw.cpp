@@ -6,6 +6,7 @@
 #include "kernels/fill.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise.h"
+#include "src/core/fault.h"
 #include "src/core/thread_team.h"
 
 namespace tw {
@@ -68,6 +69,8 @@ void ShardedAdamW::gather_weights(const Stream& stream) {
 }
 
 void ShardedAdamW::sums_of_squares(ConstView gradients, View sums, const Stream& stream) const {
+  fault_memory("train.m", m_, stream), fault_memory("train.v", v_, stream);
+  for (int b = 0; b < layout_.buckets(); ++b) fault_memory("train.master", master(b), stream);
   for (int b = 0; b < layout_.buckets(); ++b) {
     const Range mine = layout_.owned(b);
     sum_of_squares({.x = gradients.flat(mine.begin, mine.end),
@@ -76,7 +79,7 @@ void ShardedAdamW::sums_of_squares(ConstView gradients, View sums, const Stream&
   }
 }
 
-void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, const Stream& stream) {
+void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, StateSums* sums, const Stream& stream) {
   ++updates_;
   std::vector<Pending> pending;
   for (int b = 0; b < layout_.buckets(); ++b) {
@@ -85,7 +88,7 @@ void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, c
     adamw({.param = master(b), .m = m_.flat(local.begin, local.end), .v = v_.flat(local.begin, local.end),
            .gradient = gradients.flat(mine.begin, mine.end),
            .decayed = decayed_.flat(mine.begin / kParameterBlock, mine.end / kParameterBlock),
-           .copy = master_ ? own : View{},
+           .copy = master_ ? own : View{}, .sums = sums ? sums->of_update(b) : View{},
            .stochastic_rounding = options_.stochastic_rounding, .seed = options_.seed, .first = mine.begin, .lr = float(lr),
            .beta1 = float(options_.beta1), .beta2 = float(options_.beta2), .eps = float(options_.eps),
            .weight_decay = float(options_.weight_decay), .gradient_scale = float(gradient_scale), .step = updates_},
@@ -94,6 +97,14 @@ void ShardedAdamW::step(ConstView gradients, double lr, double gradient_scale, c
     for (auto& p : pending) p->test();
   }
   for (auto& p : pending) p->wait();
+  fault_memory("train.gathered", weights_, stream);
+}
+
+void ShardedAdamW::weigh_state(StateSums& sums, const Stream& stream) const {
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    const Range local = layout_.local(b);
+    sums.weigh_state(b, master(b), m_.flat(local.begin, local.end), v_.flat(local.begin, local.end), stream);
+  }
 }
 
 // visit(parameter, bucket, begin, end, at): elements [begin, end) of the parameter lie at `at` of this rank's slice of

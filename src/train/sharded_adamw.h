@@ -8,7 +8,7 @@
 #include "src/core/arena.h"
 #include "src/core/staging.h"
 #include "src/nn/parameters.h"
-#include "src/train/shard_layout.h"
+#include "src/train/state_sums.h"
 
 namespace tw {
 
@@ -35,8 +35,10 @@ class ShardedAdamW {
   void gather_weights(const Stream& stream);
   // sum of squares of the owned slices, one number for each bucket and owned virtual slice, (buckets, V/R) fp64.
   void sums_of_squares(ConstView gradients, View sums, const Stream& stream) const;
-  // One update from the owned slices of `gradients` (padded_count), scaled; then the weights are gathered. Collective.
-  void step(ConstView gradients, double lr, double gradient_scale, const Stream& stream);
+  // One update from the owned slices of `gradients` (padded_count), scaled; then the weights are gathered. sums: told of what the update
+  // read and wrote; or null. Collective.
+  void step(ConstView gradients, double lr, double gradient_scale, StateSums* sums, const Stream& stream);
+  void weigh_state(StateSums& sums, const Stream& stream) const;  // masters, m and v of the owned slices
 
   int64_t updates() const noexcept { return updates_; }
   void set_updates(int64_t updates) noexcept { updates_ = updates; }

@@ -1,5 +1,6 @@
 #include "src/train/skip_rule.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -20,6 +21,34 @@ bool far_above(double value, const std::vector<double>& past, double sigma) {
   return value > mean + sigma * std::sqrt(square / double(past.size() - 1));
 }
 
+struct Middle {
+  double median = 0, deviation = 0;  // median absolute deviation
+};
+double median_of(std::vector<double> x) {
+  const auto middle = x.begin() + ptrdiff_t(x.size() / 2);
+  std::nth_element(x.begin(), middle, x.end());
+  return *middle;
+}
+Middle middle_of(const std::vector<double>& past) {
+  Middle m{median_of(past), 0};
+  std::vector<double> distances;
+  for (const double x : past) distances.push_back(std::abs(x - m.median));
+  m.deviation = median_of(std::move(distances));
+  return m;
+}
+bool far_from(double value, const std::vector<double>& past) {
+  if (!std::isfinite(value)) return true;
+  if (past.size() < kWindow / 2) return false;
+  const Middle m = middle_of(past);
+  return std::abs(value - m.median) > 8 * m.deviation;
+}
+bool high(double loss, const std::vector<double>& past) {
+  if (past.size() < kWindow / 2) return false;
+  if (!std::isfinite(loss)) return true;
+  const Middle m = middle_of(past);
+  return loss > m.median + std::max(8 * m.deviation, 0.2 * std::abs(m.median));
+}
+
 void remember(std::vector<double>& past, double value) {
   past.push_back(value);
   if (past.size() > kWindow) past.erase(past.begin());
@@ -27,7 +56,11 @@ void remember(std::vector<double>& past, double value) {
 
 }  // namespace
 
+bool SkipRule::unusual(double loss, double gradient_norm) const { return far_from(loss, losses_) || far_from(gradient_norm, norms_); }
+bool SkipRule::lasting_spike(double loss) const { return high_ + 1 >= kLasting && high(loss, losses_); }
+
 StepVerdict SkipRule::judge(double loss, double gradient_norm) {
+  high_ = high(loss, losses_) ? high_ + 1 : 0;
   StepVerdict verdict = StepVerdict::take;
   if (!std::isfinite(loss) || !std::isfinite(gradient_norm)) {
     verdict = StepVerdict::not_finite;
@@ -42,7 +75,7 @@ StepVerdict SkipRule::judge(double loss, double gradient_norm) {
 }
 
 std::string SkipRule::to_json() const {
-  return nlohmann::json{{"losses", losses_}, {"norms", norms_}, {"consecutive", consecutive_}}.dump();
+  return nlohmann::json{{"losses", losses_}, {"norms", norms_}, {"consecutive", consecutive_}, {"high", high_}}.dump();
 }
 
 void SkipRule::from_json(const std::string& text) {
@@ -53,6 +86,9 @@ void SkipRule::from_json(const std::string& text) {
     const auto consecutive = whole_number(json.at("consecutive"), 0, 1 << 30);
     TW_CHECK(consecutive, data, "the trainer's state in the checkpoint is damaged: \"consecutive\" is no whole number");
     consecutive_ = int(*consecutive);
+    const auto high = whole_number(json.value("high", nlohmann::json(0)), 0, 1 << 30);
+    TW_CHECK(high, data, "the trainer's state in the checkpoint is damaged: \"high\" is no whole number");
+    high_ = int(*high);
   } catch (const nlohmann::json::exception& e) {
     TW_FAIL(data, "the trainer's state in the checkpoint is damaged: {}", e.what());
   }

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "kernels/checksum.h"
 #include "kernels/loss.h"
 #include "src/core/activity.h"
 #include "src/core/clock.h"
@@ -44,26 +44,33 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       layout_(table_.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size()),
       model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing,
                        .logits_at_once = logits_for(stream.device())}, plan_),
+      integrity_({.enabled = o.integrity.enabled,
+                  .interval = o.integrity.interval > 0 ? o.integrity.interval
+                                                       : integrity_interval(o.global_batch_size * o.seq_len / comm.size(), stream.device())},
+                 comm, table_, layout_, o.dtype != DType::fp32, o.determinism != Determinism::off),
       optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
-      sync_(comm, layout_, o.determinism),
+      sync_(comm, layout_, o.determinism, o.integrity.enabled ? &integrity_.exchange() : nullptr),
       skip_rule_(o.skip_step_sigma),
       feed_(plan_, o.micro_batch_size, o.seq_len, o.packing.needs_starts()),
       staging_(stream) {
   optimizer_.plan(plan_);
   sync_.plan(plan_);
+  integrity_.plan(plan_);
   const int64_t per_rank = layout_.virtual_per_rank();
   squares_id_ = plan_.add("batch", "squares", {layout_.buckets(), per_rank}, DType::fp64);
-  checksum_id_ = plan_.add("batch", "checksum", {1}, DType::i64);
-  statistics_ = Tensor::beside(stream, {comm.size(), (layout_.buckets() + 2) * per_rank}, DType::fp64);
+  statistics_ = Tensor::beside(stream, {comm.size(), (layout_.buckets() + 2) * per_rank + Integrity::kWords}, DType::fp64);
+  words_.resize(size_t(comm.size()) * Integrity::kWords);
   arena_ = Arena(plan_, stream.device());
   optimizer_.bind(arena_, staging_);
   sync_.bind(arena_);
+  integrity_.bind(arena_, stream_);
   feed_.bind(arena_, stream_);
-  squares_ = arena_.view(squares_id_), checksum_ = arena_.view(checksum_id_);
+  squares_ = arena_.view(squares_id_);
   model_.bind(arena_, table_, optimizer_.weights(), sync_.sums(), stream_);
 }
 
 void Trainer::initialize(uint64_t seed) {
+  integrity_.state().forget();
   const auto fill = [&](int64_t first, View part) { initialize_weights(options_.model, table_, seed, first, part, stream_.host()); };
   const View weights = optimizer_.weights();
   if (weights.device.is_cpu() && weights.dtype == DType::fp32) return fill(0, weights);
@@ -78,6 +85,7 @@ void Trainer::initialize(uint64_t seed) {
 }
 
 void Trainer::set_weights(int64_t first, ConstView values) {
+  integrity_.state().forget();
   if (stream_.device().is_cpu()) return optimizer_.set_weights(first, values, stream_);
   // The gradients' memory is free before the first step.
   const View there = sync_.sums().flat(0, values.count());
@@ -96,6 +104,7 @@ nlohmann::json parse_stored(const std::string& text, const std::string& where) {
 struct StoredState {
   int64_t updates = 0, skipped = 0, global_batch_size = 0;
   std::string skip_rule;
+  std::vector<LeftOut> left_out;
 };
 StoredState stored_state(const CheckpointInfo& info, const std::string& where) {
   StoredState state;
@@ -109,6 +118,12 @@ StoredState stored_state(const CheckpointInfo& info, const std::string& where) {
     state.updates = whole("updates"), state.skipped = whole("skipped");
     state.global_batch_size = whole("global_batch_size");
     state.skip_rule = json.at("skip_rule").dump();
+    for (const nlohmann::json& entry : json.value("left_out", nlohmann::json::array())) {
+      const auto number = [&](const char* key) { return whole_number(entry.at(key), 0, int64_t(1) << 53); };
+      const auto step = number("step"), first = number("first"), batches = number("batches");
+      TW_CHECK(step && first && batches, data, "{}: the trainer's state is damaged: \"left_out\" holds no whole numbers", where);
+      state.left_out.push_back({*step, *first, *batches, entry.at("loss").is_number() ? entry.at("loss").get<float>() : NAN});
+    }
   } catch (const nlohmann::json::exception& e) {
     TW_FAIL(data, "{}: the trainer's state is damaged: {}", where, e.what());
   }
@@ -123,6 +138,7 @@ StoredState stored_state(const CheckpointInfo& info, const std::string& where) {
 void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   const CheckpointInfo& info = checkpoint.info();
   const std::string where = checkpoint.folder().string();
+  integrity_.state().forget();
   const ModelConfig stored = model_config_from_json(parse_stored(info.model_json, where));
   TW_CHECK(stored == options_.model, data, "{} holds another model: {} parameters of {}; {}", where, ParameterTable(stored).parameter_count(),
            name_of(stored.type), model_difference(stored, options_.model));
@@ -141,6 +157,20 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   step_ = info.step;
   tokens_ = info.tokens;
   skipped_ = state.skipped;
+  last_unusual_ = -1;
+  left_out_ = state.left_out;
+}
+
+void Trainer::leave_out(const LeftOut& batches) {
+  TW_CHECK(batches.first == batch_number() && batches.batches > 0, bug, "{} batches from {} on cannot be left out before batch {}", batches.batches,
+           batches.first, batch_number());
+  left_out_.push_back(batches);
+}
+
+int64_t Trainer::batch_number() const noexcept {
+  int64_t number = step_;
+  for (const LeftOut& l : left_out_) number += l.batches;
+  return number;
 }
 
 void Trainer::describe(CheckpointInfo& info) const {
@@ -149,11 +179,15 @@ void Trainer::describe(CheckpointInfo& info) const {
   info.tokens = tokens_;
   info.model_json = to_json(options_.model).dump();
   info.data_fingerprint = batches_->fingerprint();
+  nlohmann::json left_out = nlohmann::json::array();
+  for (const LeftOut& l : left_out_)
+    left_out.push_back({{"step", l.step}, {"first", l.first}, {"batches", l.batches}, {"loss", l.loss}});
   info.trainer_json = nlohmann::json{{"updates", optimizer_.updates()},
                                      {"skipped", skipped_},
                                      {"global_batch_size", options_.global_batch_size},
                                      {"virtual_ranks", options_.virtual_ranks},
-                                     {"skip_rule", nlohmann::json::parse(skip_rule_.to_json())}}
+                                     {"skip_rule", nlohmann::json::parse(skip_rule_.to_json())},
+                                     {"left_out", left_out}}
                           .dump();
 }
 
@@ -178,53 +212,66 @@ void Trainer::run_batch(View gradients, const Transformer::GradientsReady& ready
   if (ready) ready(0);
 }
 
-// One virtual rank's micro-batches.
-Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
+double Trainer::run_micro_batch(int64_t virtual_rank, int64_t a, View gradients, const Transformer::GradientsReady& ready,
+                                const BatchFeed::OnLosses& on_losses) {
   const Packing& packing = options_.packing;
-  const int64_t B = options_.micro_batch_size, T = options_.seq_len, accumulation = options_.accumulation();
-  const int64_t virtual_rank = comm_.rank() * layout_.virtual_per_rank() + leaf;
-  const bool last_leaf = leaf == sync_.leaves() - 1;
+  const int64_t B = options_.micro_batch_size, T = options_.seq_len;
+  const int64_t first = batch_number() * options_.global_batch_size + (virtual_rank * options_.accumulation() + a) * B;
   model_.use_gradients(gradients);
   model_.use_document_starts(packing.reset_attention_mask ? feed_.starts() : View{},
                              packing.reset_position_ids ? feed_.starts() : View{});
+  double tokens = 0;
+  mark_phase(WorkPhase::data);
+  const BatchFeed::Slot slot = feed_.begin(on_losses);
+  for (int64_t b = 0; b < B; ++b) {
+    int32_t *x = slot.ids + b * T, *y = slot.targets + b * T;
+    batches_->sample(first + b, x, y);
+    if (slot.starts) document_starts(x, T, packing.eod, slot.starts + b * T);
+    for (int64_t t = 0; packing.eod_mask_loss && t < T; ++t)
+      if (x[t] == packing.eod) y[t] = kIgnoredTarget;
+    tokens += double(T - std::count(y, y + T, kIgnoredTarget));
+  }
+  feed_.send(stream_);
+  mark_phase(WorkPhase::forward);
+  fault_point("train.forward");
+  fault_memory("train.weights", optimizer_.weights(), stream_);
+  run_batch(gradients, ready);
+  feed_.fetch(stream_);
+  return tokens;
+}
+
+// One virtual rank's micro-batches.
+Trainer::LeafSums Trainer::run_leaf(int leaf, View gradients) {
+  const int64_t B = options_.micro_batch_size, T = options_.seq_len, accumulation = options_.accumulation();
+  const int64_t virtual_rank = comm_.rank() * layout_.virtual_per_rank() + leaf;
+  const bool last_leaf = leaf == sync_.leaves() - 1;
   LeafSums sums;
   const auto add_losses = [&](const float* losses) {
     for (int64_t i = 0; i < B * T; ++i) sums.losses += double(losses[i]);
   };
   for (int64_t a = 0; a < accumulation; ++a) {
-    const int64_t first = step_ * options_.global_batch_size + (virtual_rank * accumulation + a) * B;
-    mark_phase(WorkPhase::data);
-    const BatchFeed::Slot slot = feed_.begin(add_losses);
-    for (int64_t b = 0; b < B; ++b) {
-      int32_t *x = slot.ids + b * T, *y = slot.targets + b * T;
-      batches_->sample(first + b, x, y);
-      if (slot.starts) document_starts(x, T, packing.eod, slot.starts + b * T);
-      for (int64_t t = 0; packing.eod_mask_loss && t < T; ++t)
-        if (x[t] == packing.eod) y[t] = kIgnoredTarget;
-      sums.tokens += double(T - std::count(y, y + T, kIgnoredTarget));
-    }
-    feed_.send(stream_);
-    mark_phase(WorkPhase::forward);
-    fault_point("train.forward");
     Transformer::GradientsReady ready;
     if (last_leaf && a == accumulation - 1)
       ready = [&](int64_t offset) {
         fault_point("train.backward");
         sync_.ready(offset, stream_);
       };
-    run_batch(gradients, ready);
-    feed_.fetch(stream_);
+    sums.tokens += run_micro_batch(virtual_rank, a, gradients, ready, add_losses);
+    // Where its buckets have left already, their sums may stand in their place.
+    const bool kept = comm_.size() == 1 || sync_.leaves() > 1 || accumulation > 1;
+    if (virtual_rank == twice_ && a == 0 && kept) integrity_.add_batch(true, gradients, stream_);
   }
   feed_.finish(add_losses);
   return sums;
 }
 
-StepResult Trainer::step() {
-  const PhaseScope phase(WorkPhase::data);
-  const double start = now_seconds(), waited = sync_.waited_seconds();
+Trainer::Totals Trainer::sum_gradients(bool all_checks) {
   const int per_rank = layout_.virtual_per_rank(), buckets = layout_.buckets();
-  const View mine = statistics_.view().rows(comm_.rank(), comm_.rank() + 1).reshape({buckets + 2, per_rank});
+  const View row = statistics_.view().rows(comm_.rank(), comm_.rank() + 1).reshape({statistics_.shape()[1]});
+  const View mine = row.flat(0, (buckets + 2) * per_rank).reshape({buckets + 2, per_rank});
   double *losses = mine.as<double>() + buckets * per_rank, *scored = losses + per_rank;
+  integrity_.begin(step_, all_checks, stream_);
+  compute_twice();
   for (int leaf = 0; leaf < sync_.leaves(); ++leaf) {
     const LeafSums sums = run_leaf(leaf, sync_.begin_leaf(leaf, stream_));
     losses[leaf] = sums.losses, scored[leaf] = sums.tokens;
@@ -240,23 +287,46 @@ StepResult Trainer::step() {
   // Squares and losses of all virtual ranks, added in one fixed order.
   optimizer_.sums_of_squares(sync_.sums(), squares_, stream_);
   copy(squares_, mine.rows(0, buckets), stream_);
+  integrity_.end(optimizer_.weights(), stream_);
   synchronize(stream_);
-  comm_.all_gather(mine, statistics_.view(), stream_);
+  int64_t words[Integrity::kWords];
+  integrity_.say(words);
+  std::memcpy(row.as<double>() + (buckets + 2) * per_rank, words, sizeof words);
+  comm_.all_gather(row, statistics_.view(), stream_);
   const double* all = statistics_.as<double>();
-  const int64_t row = int64_t(buckets + 2) * per_rank;
-  double squares = 0, loss_sum = 0, tokens = 0;
+  const int64_t stride = statistics_.shape()[1];
+  Totals totals;
   for (int b = 0; b < buckets; ++b)
-    for (int v = 0; v < layout_.virtual_ranks(); ++v) squares += all[v / per_rank * row + b * per_rank + v % per_rank];
+    for (int v = 0; v < layout_.virtual_ranks(); ++v) totals.squares += all[v / per_rank * stride + b * per_rank + v % per_rank];
   for (int v = 0; v < layout_.virtual_ranks(); ++v) {
-    const double* of = all + v / per_rank * row + buckets * per_rank + v % per_rank;
-    loss_sum += of[0], tokens += of[per_rank];
+    const double* of = all + v / per_rank * stride + buckets * per_rank + v % per_rank;
+    totals.losses += of[0], totals.tokens += of[per_rank];
   }
-  const double divisor = std::max(tokens, 1.0);  // all may be masked
+  for (int r = 0; r < comm_.size(); ++r) std::memcpy(words_.data() + r * Integrity::kWords, all + (r + 1) * stride - Integrity::kWords, sizeof words);
+  return totals;
+}
+
+StepResult Trainer::result_of(const Totals& totals) const {
+  const double divisor = std::max(totals.tokens, 1.0);  // all may be masked
   StepResult r;
-  r.loss = float(loss_sum / divisor);
-  r.grad_norm = float(std::sqrt(squares) / divisor);
+  r.loss = float(totals.losses / divisor);
+  r.grad_norm = float(std::sqrt(totals.squares) / divisor);
   r.lr = float(options_.schedule.at(step_));
-  r.tokens = int64_t(tokens);
+  r.tokens = int64_t(totals.tokens);
+  return r;
+}
+
+StepResult Trainer::step() {
+  const PhaseScope phase(WorkPhase::data);
+  const double start = now_seconds(), waited = sync_.waited_seconds();
+  Totals totals = sum_gradients(false);
+  settle(totals);
+  StepResult r = result_of(totals);
+  r.step = step_ + 1;
+  if (watch_spikes_ && !blend_changes_near() && skip_rule_.lasting_spike(r.loss)) {
+    r.verdict = StepVerdict::spike;
+    return r;
+  }
   r.verdict = skip_rule_.judge(r.loss, r.grad_norm);
   if (r.verdict == StepVerdict::take) {
     const double clip = options_.max_grad_norm > 0
@@ -265,7 +335,9 @@ StepResult Trainer::step() {
     mark_phase(WorkPhase::optimizer);
     fault_point("train.optimizer");
     const gpu::Range range("optimizer");
-    optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / divisor, stream_);
+    StateSums* const sums = integrity_.enabled() ? &integrity_.state() : nullptr;
+    optimizer_.step(sync_.sums(), options_.schedule.at(step_), clip / std::max(totals.tokens, 1.0), sums, stream_);
+    if (sums) sums->updated(integrity_.due() ? integrity_.exchange().summed() : nullptr);
   } else {
     ++skipped_;
     TW_CHECK(skip_rule_.consecutive() < options_.max_skipped, numerics,
@@ -276,7 +348,6 @@ StepResult Trainer::step() {
   ++step_;
   tokens_ += r.tokens;
   mark_step(step_);
-  r.step = step_;
   r.seconds = now_seconds() - start;
   r.sync_wait_seconds = sync_.waited_seconds() - waited;
   return r;
@@ -284,27 +355,6 @@ StepResult Trainer::step() {
 
 Evaluation Trainer::evaluate(const TokenFile& file, int64_t max_windows) {
   return tw::evaluate(model_, file, max_windows, feed_, comm_, stream_, options_.packing);
-}
-
-void Trainer::check_replicas() {
-  if (comm_.size() == 1) return;
-  checksum({.x = optimizer_.weights(), .sum = checksum_}, stream_);
-  Tensor own = Tensor::beside(stream_, {1}, DType::i64);
-  copy(checksum_, own.view(), stream_);
-  synchronize(stream_);
-  std::vector<int64_t> all(size_t(comm_.size()));
-  comm_.all_gather(own.view(), {all.data(), DType::i64, {comm_.size()}}, stream_);
-  // Most ranks are right; of two that differ nobody can tell which.
-  std::map<int64_t, int> votes;
-  for (const int64_t sum : all) ++votes[sum];
-  const auto most = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  std::string odd;
-  for (size_t r = 0; r < all.size(); ++r)
-    if (all[r] != most->first) odd += fmt::format("{}{}", odd.empty() ? "" : ", ", r);
-  TW_CHECK(odd.empty(), corruption,
-           "the weights of rank {} differ from those of the other ranks after step {}: memory or an exchange was damaged there. The same "
-           "command goes on from the last checkpoint",
-           odd, step_);
 }
 
 Trainer::ExchangeCost Trainer::measure_exchange() {
@@ -320,6 +370,7 @@ Trainer::ExchangeCost Trainer::measure_exchange() {
     return all_reduce_value(comm_, seconds[1], ReduceOp::max);
   };
   ExchangeCost cost;
+  integrity_.exchange().begin(false, stream_);
   for (int leaf = 0; leaf < sync_.leaves(); ++leaf) sync_.begin_leaf(leaf, stream_);
   cost.exact = median_of_3([&] {
     sync_.begin_leaf(sync_.leaves() - 1, stream_);

@@ -12,6 +12,7 @@
 #include "src/train/batch_feed.h"
 #include "src/train/evaluate.h"
 #include "src/train/grad_sync.h"
+#include "src/train/integrity.h"
 #include "src/train/schedule.h"
 #include "src/train/sharded_adamw.h"
 #include "src/train/skip_rule.h"
@@ -34,9 +35,17 @@ struct TrainerOptions {
   AdamWOptions optimizer;
   double skip_step_sigma = 0;
   int64_t max_skipped = 20;        // skipped steps in a row before Error(numerics)
+  IntegrityOptions integrity;
   // Throws Error(config) naming the keys that do not fit together, for `ranks` data-parallel ranks.
   void check(int ranks) const;
   int64_t accumulation() const { return global_batch_size / (micro_batch_size * virtual_ranks); }
+};
+
+// Batches that a step would have taken but for a rollback.
+struct LeftOut {
+  int64_t step = 0;     // steps done when they were left out
+  int64_t first = 0, batches = 0;  // numbers, from 0, of batches of global_batch_size samples
+  float loss = 0;       // the spike that led to it
 };
 
 struct StepResult {
@@ -65,13 +74,24 @@ class Trainer {
   // resume = true: step, optimiser state and data position too; false: weights alone.
   void load(const Checkpoint& checkpoint, bool resume);
 
-  StepResult step();  // collective
+  // One step. Collective. Where numbers went wrong on a rank and computing them again mends it, the step is that of a run nobody touched;
+  // else Corruption (integrity.h), on every rank alike. With the verdict spike nothing was done: load() an earlier checkpoint.
+  StepResult step();
   Evaluation evaluate(const TokenFile& file, int64_t max_windows);
-  // That every rank holds the same compute weights. Collective. Error(corruption) on every rank, naming those that differ.
+  // That weights and optimiser state are what the last update wrote, on every rank. Collective. Compute weights are mended from their masters;
+  // else Corruption on every rank, naming those that are damaged.
   void check_replicas();
+  const Integrity& integrity() const noexcept { return integrity_; }
+
+  // Whether there is a checkpoint to go back to, so that a lasting spike of the loss gets the verdict spike (skip_rule.h).
+  void watch_spikes(bool on) noexcept { watch_spikes_ = on; }
+  // Batches from the present one on that are left out, and why: after load(), when the data made the loss rise.
+  void leave_out(const LeftOut& batches);
+  int64_t batch_number() const noexcept;  // of the next step's batch, from 0
+  const std::vector<LeftOut>& left_out() const noexcept { return left_out_; }
 
   int64_t steps_done() const noexcept { return step_; }
-  int64_t samples_done() const noexcept { return step_ * options_.global_batch_size; }
+  int64_t samples_done() const noexcept { return batch_number() * options_.global_batch_size; }  // consumed or left out
   int64_t tokens_done() const noexcept { return tokens_; }
   int64_t steps_skipped() const noexcept { return skipped_; }
   // Tensors and trainer state for save_checkpoint; the caller fills in config and hashes.
@@ -91,9 +111,21 @@ class Trainer {
  private:
   void set_weights(int64_t first, ConstView values);  // elements from `first` on
   struct LeafSums { double losses = 0, tokens = 0; };  // of the scored tokens
+  struct Totals { double squares = 0, losses = 0, tokens = 0; };  // of all ranks
   // Forward and backward of the batch in the feed, gradients added to the model's.
   void run_batch(View gradients, const Transformer::GradientsReady& ready);
+  // Micro-batch `a` of a virtual rank. Returns its scored tokens.
+  double run_micro_batch(int64_t virtual_rank, int64_t a, View gradients, const Transformer::GradientsReady& ready, const BatchFeed::OnLosses& on_losses);
   LeafSums run_leaf(int leaf, View gradients);
+  // The sum of gradients of a step in sync_'s owned slices, and what all ranks say of it. Changes no weight: it may be called again.
+  Totals sum_gradients(bool all_checks);
+  StepResult result_of(const Totals& totals) const;
+  // recovery.cpp
+  void compute_twice();
+  void settle(Totals& totals);
+  void settle_unusual(Totals& totals);
+  bool unusual(const StepResult& r) const;
+  bool blend_changes_near() const;
 
   TrainerOptions options_;
   std::shared_ptr<const Batches> batches_;
@@ -103,18 +135,24 @@ class Trainer {
   ShardLayout layout_;
   ArenaPlan plan_;
   Transformer model_;
+  Integrity integrity_;
   ShardedAdamW optimizer_;
   GradSync sync_;
   SkipRule skip_rule_;
   BatchFeed feed_;
   std::map<void*, gpu::Graph> graphs_;  // of a GPU: a batch's ops, by the gradients they are added to
   Staging staging_;
-  int squares_id_, checksum_id_;
+  int squares_id_;
   Arena arena_;
   View squares_;       // (buckets, V/R) fp64: sums of squares of gradients
-  View checksum_;      // (1) i64
-  Tensor statistics_;  // (ranks, (buckets + 2) * V/R) fp64 on the host: those, then losses, then scored tokens
+  // (ranks, (buckets + 2) * V/R + Integrity::kWords) fp64 on the host: those, then losses, then scored tokens; then bits of Integrity's words
+  Tensor statistics_;
+  std::vector<int64_t> words_;  // (ranks, Integrity::kWords) of them
   int64_t step_ = 0, tokens_ = 0, skipped_ = 0;
+  int64_t twice_ = -1;          // the virtual rank whose first micro-batch is computed twice in this step; -1 = none
+  int64_t last_unusual_ = -1;   // step that was computed again for its loss or norm
+  bool watch_spikes_ = false;
+  std::vector<LeftOut> left_out_;
 };
 
 }  // namespace tw

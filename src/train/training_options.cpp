@@ -146,6 +146,7 @@ TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ran
                  .stochastic_rounding = config.get<bool>("optimizer.stochastic_rounding"),
                  .seed = config.get<uint64_t>("training.seed")};
   o.skip_step_sigma = config.get<double>("optimizer.skip_step_sigma");
+  o.integrity = {.enabled = config.get<bool>("integrity.enabled"), .interval = config.get<int64_t>("integrity.interval")};
   o.check(ranks);
   return o;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
@@ -15,7 +16,9 @@
 #include "src/meter/flops.h"
 #include "src/meter/metrics_log.h"
 #include "src/meter/progress.h"
+#include "src/train/rollback.h"
 #include "src/train/saving.h"
+#include "src/train/self_test.h"
 #include "src/train/spending.h"
 
 namespace tw {
@@ -60,6 +63,12 @@ class Loop {
   void start_save();
   void save_last();
   void settle(const SaveOutcome& outcome, bool must_succeed);
+  void open_metrics(int64_t step);  // rank 0
+  void tell_alarms();               // those that are new
+  // Goes on from the newest checkpoint of at most `most_steps`; false where there is none.
+  bool return_to(int64_t most_steps);
+  bool answer(const Corruption& wrong);  // false: nothing is left to do
+  void answer(const StepResult& spike);
   void write_record(const Trainer::ExchangeCost* exchange) const;  // rank 0
   nlohmann::json describe_saves() const;                           // of this start
   void report_first_step(const StepResult& r);
@@ -67,6 +76,7 @@ class Loop {
   double steps_an_evaluation() const;
   nlohmann::json describe_blend() const;  // what the whole run takes of each file
   void say_blend() const;
+  nlohmann::json describe_left_out() const;  // batches
 
   const TrainingRun& run_;
   Config& config_;
@@ -91,6 +101,9 @@ class Loop {
   double train_seconds_ = 0;     // of all steps here
   int64_t start_step_ = 0;
   std::optional<Spending> spending_;
+  std::optional<IntegrityLog> integrity_log_;  // rank 0
+  size_t alarms_told_ = 0;
+  std::map<int64_t, int> spikes_;  // tries from the checkpoint of a step
 };
 
 Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
@@ -147,6 +160,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   log_interval_ = config_.get<int64_t>("metrics.log_interval");
   if (leader()) write_file_atomically(run.folder / "config.toml", config_.to_toml());
 
+  if (options.integrity.enabled) self_test(run.comm, run.stream);
   const double memory_there = read_memory().usable();
   trainer_.emplace(options, batches_, run.comm, run.stream);
   if (resumed_) {
@@ -170,10 +184,8 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
              options.global_batch_size, run.comm.size(), run.threads, options.virtual_ranks);
     say_blend();
     log_info("memory of a rank:\n{}", trainer_->plan().table() + saving_->memory_line());
-    metrics_.emplace(run.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
-                                                .tensorboard = config_.get<bool>("metrics.tensorboard"),
-                                                .server = run.metrics_server},
-                     start_step_);
+    open_metrics(start_step_);
+    integrity_log_.emplace(run.folder);
     if (run.ledger) run.ledger->resume_training(start_step_);
     progress_.emplace(ProgressOptions{.quiet = !run.show_progress});
     if (run.on_step) run.on_step(start_step_, steps_);
@@ -190,6 +202,13 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
                                       .steps_an_evaluation = steps_an_evaluation(),
                                       .checkpoint_bytes = 12 * double(trainer_->table().parameter_count()),
                                       .saves_in_background = saving_->in_background()});
+}
+
+void Loop::open_metrics(int64_t step) {
+  metrics_.emplace(run_.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
+                                               .tensorboard = config_.get<bool>("metrics.tensorboard"),
+                                               .server = run_.metrics_server},
+                   step);
 }
 
 double Loop::steps_an_evaluation() const {
@@ -230,6 +249,12 @@ void Loop::say_blend() const {
     text += fmt::format("\n  {}: weight {:.4g}{}, {:.2f} epochs", name(f), all[f]["weight"].get<double>(),
                         stages.size() > 1 ? " over the run" : "", all[f]["epochs"].get<double>());
   log_info("{}", text);
+}
+
+nlohmann::json Loop::describe_left_out() const {
+  nlohmann::json all = nlohmann::json::array();
+  for (const LeftOut& l : trainer_->left_out()) all.push_back({{"step", l.step}, {"first", l.first}, {"batches", l.batches}, {"loss", l.loss}});
+  return all;
 }
 
 void Loop::report_first_step(const StepResult& r) {
@@ -426,6 +451,7 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
                            {"start_seconds", nullptr},
                            {"start_to_first_step_seconds", nullptr},
                            {"exchange", nullptr},
+                           {"integrity", {{"alarms", trainer_->integrity().alarms().size()}, {"left_out", describe_left_out()}}},
                            {"flops_per_token", flops_per_token_},
                            {"arena_bytes", trainer_->plan().bytes()},
                            {"checkpoints", describe_saves()},
@@ -444,6 +470,57 @@ void Loop::write_record(const Trainer::ExchangeCost* exchange) const {
     record["start_seconds"] = start_seconds_, record["start_to_first_step_seconds"] = first_step_seconds_;
   if (exchange) record["exchange"] = {{"exact_seconds", exchange->exact}, {"off_seconds", exchange->off}};
   write_file_atomically(run_.folder / "train.json", record.dump(2) + "\n");
+}
+
+void Loop::tell_alarms() {
+  const std::vector<Alarm>& all = trainer_->integrity().alarms();
+  for (; alarms_told_ < all.size(); ++alarms_told_)
+    if (leader()) integrity_log_->add(all[alarms_told_]);
+}
+
+bool Loop::return_to(int64_t most_steps) {
+  if (const auto under_way = saving_->wait()) settle(*under_way, false);
+  const std::optional<Checkpoint> to = go_back(config_.get<std::string>("checkpoint.dir"), most_steps, run_.comm);
+  if (!to) return false;
+  trainer_->load(*to, true);
+  checkpoint_ = to->folder();
+  saved_step_ = trainer_->steps_done();
+  window_seconds_ = window_wait_ = 0, window_tokens_ = 0;
+  if (!leader()) return true;
+  progress_->clear();
+  metrics_.reset();
+  open_metrics(saved_step_);
+  if (run_.ledger) run_.ledger->resume_training(saved_step_);
+  return true;
+}
+
+bool Loop::answer(const Corruption& wrong) {
+  tell_alarms();
+  const int64_t from = trainer_->steps_done();
+  if (wrong.lasting || !return_to(from)) return false;
+  if (!leader()) return true;
+  log_warning("{}. Going back from step {} to the checkpoint of step {}", wrong.alarm.what, from, saved_step_);
+  integrity_log_->add_rollback(from, saved_step_, 0, wrong.alarm.what);
+  return true;
+}
+
+void Loop::answer(const StepResult& spike) {
+  const int64_t from = trainer_->steps_done(), before = from - (SkipRule::kLasting - 1);
+  const std::string why = fmt::format("the loss rose to {:.4f} in step {} and stayed high", spike.loss, spike.step);
+  if (!return_to(before)) {
+    if (leader()) log_warning("{}; there is no checkpoint from before to go back to", why);
+    return trainer_->watch_spikes(false);
+  }
+  const int64_t most = config_.get<int64_t>("integrity.rollbacks");
+  const int tries = ++spikes_[saved_step_];
+  TW_CHECK(tries <= most, numerics,
+           "{}, though {} times batches were left out after the checkpoint of step {}: lower optimizer.lr, look at the data, or start from an earlier "
+           "checkpoint", why, most, saved_step_);
+  const int64_t batches = batches_to_leave_out(saved_step_, from, tries);
+  trainer_->leave_out({.step = saved_step_, .first = trainer_->batch_number(), .batches = batches, .loss = spike.loss});
+  if (!leader()) return;
+  log_warning("{}: going back to the checkpoint of step {} and leaving out {} batches", why, saved_step_, batches);
+  integrity_log_->add_rollback(from, saved_step_, batches, why);
 }
 
 TrainingOutcome Loop::finish() {
@@ -465,8 +542,14 @@ TrainingOutcome Loop::finish() {
   if (start_step_ == 0 && (run_.meter.kind() != EnergyKind::none || run_.budget.any())) guess_step();
   say(spending_->before(start_step_));
   Spending::Boundary now = spending_->meet(start_step_, false, false);
-  while (!now.stop() && trainer_->steps_done() < steps_) {
+  while (!now.stop() && trainer_->steps_done() < steps_) try {
+    trainer_->watch_spikes(saved_step_ >= 0 && config_.get<int64_t>("integrity.rollbacks") > 0 && config_.get<bool>("integrity.enabled"));
     const StepResult r = trainer_->step();
+    tell_alarms();
+    if (r.verdict == StepVerdict::spike) {
+      answer(r);
+      continue;
+    }
     const bool last = r.step == steps_;
     window_seconds_ += r.seconds;
     window_wait_ += r.sync_wait_seconds;
@@ -492,6 +575,8 @@ TrainingOutcome Loop::finish() {
     else if (!(best || now.save_due || saving_->due_by_step(r.step))) continue;
     else if (now.saving) saving_->leave_out();
     else start_save();
+  } catch (const Corruption& wrong) {
+    if (!answer(wrong)) throw;
   }
   if (leader()) progress_->finish();
   outcome.step = trainer_->steps_done();

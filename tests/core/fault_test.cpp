@@ -4,10 +4,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 
 #include "src/core/error.h"
 #include "src/core/log.h"
+#include "src/core/thread_team.h"
 
 namespace tw {
 namespace {
@@ -47,6 +50,31 @@ TEST_F(FaultPoint, OtherRanksAndPointsGoOn) {
   EXPECT_EXIT(pass("her:*:1:exit", 0), testing::ExitedWithCode(104), "");
   EXPECT_EXIT(pass("here:*:5:exit", 0), testing::ExitedWithCode(104), "");
   EXPECT_EXIT(pass("", 0), testing::ExitedWithCode(104), "");
+}
+TEST_F(FaultPoint, FlipsOneBitThatFollowsFromTheSeed) {
+  ThreadTeam team(1);
+  Tensor x({64}, DType::fp32);
+  const auto bits_after = [&](const char* fault, int passes) {
+    std::memset(x.view().data, 0, x.view().bytes());
+    set_fault(fault);
+    for (int i = 0; i < passes; ++i) fault_memory("here", x.view(), Stream(team)), fault_point("here");
+    int set = 0;
+    for (size_t i = 0; i < x.view().bytes(); ++i) set += std::popcount(static_cast<unsigned char*>(x.view().data)[i]);
+    return set;
+  };
+  set_log_rank(0);
+  EXPECT_EQ(bits_after("here:0:2:flip:7", 1), 0);
+  EXPECT_EQ(last_flip(), "");
+  EXPECT_EQ(bits_after("here:0:3:flip:7", 4), 1);
+  const std::string first = last_flip();
+  EXPECT_EQ(bits_after("here:0:3:flip:7", 4), 1);
+  EXPECT_EQ(last_flip(), first);
+  EXPECT_EQ(bits_after("here:0:3:flip:8", 4), 1);
+  EXPECT_NE(last_flip(), first);
+  EXPECT_EQ(bits_after("here:1:1:flip:7", 4), 0);  // another rank
+  EXPECT_GT(bits_after("here:0:1:flips:7", 4), 1);
+  EXPECT_EQ(bits_after("here:0:1:stop", 0), 0);
+  set_fault("");
 }
 #else
 TEST(FaultPoint, IsEmptyInThisBuild) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/checksum.h"
 #include "tests/kernels/op_test.h"
 
 namespace tw {
@@ -46,6 +47,25 @@ TEST_P(Optimizer, AdamWFollowsTheAlgorithm) {
         EXPECT_EQ(got[3], values(from_values({n}, DType::bf16, got[0])));
       }
     }
+  }
+}
+
+TEST_P(Optimizer, AdamWSumsAreThoseOfWhatItReadAndWrote) {
+  const int64_t n = 70 * kParameterBlock, first = 3 * kParameterBlock;
+  const Tensor start = normal({n}, DType::fp32, 1), g = normal({n}, DType::fp32, 2), m = normal({n}, DType::fp32, 3), v = from_values({n}, DType::fp32, std::vector<double>(size_t(n), 0.5)),
+               decayed = from_values({n / kParameterBlock}, DType::u8, std::vector<double>(size_t(n / kParameterBlock), 1.0));
+  for (const bool by_chance : {false, true}) {
+    const auto got = on_threads({{{n}, DType::fp32, &start}, {{n}, DType::fp32, &m}, {{n}, DType::fp32, &v}, {{n}, DType::bf16}, {{kAdamWSums}, DType::i64}},
+                                [&](const Stream& s, const std::vector<View>& out) {
+      adamw({.param = out[0], .m = out[1], .v = out[2], .gradient = g.view(), .decayed = decayed.view(), .copy = out[3], .sums = out[4],
+             .stochastic_rounding = by_chance, .first = first, .lr = 0.01f, .step = 2}, s);
+      Tensor want = tensor({kAdamWSums}, DType::i64);
+      const auto sum = [&](ConstView x, int j, int64_t place) { checksum({.x = x, .sums = want.view().flat(j, j + 1), .first = place}, s); };
+      sum(start.view(), kReadParam, first), sum(m.view(), kReadM, first), sum(v.view(), kReadV, first), sum(g.view(), kReadGradient, first);
+      sum(out[0], kWroteParam, first), sum(out[1], kWroteM, first), sum(out[2], kWroteV, first), sum(out[3], kWroteCopy, first / 2);
+      synchronize(s);
+      for (int j = 0; j < kAdamWSums; ++j) EXPECT_EQ(out[4].as<int64_t>()[j], want.as<int64_t>()[j]) << j;
+    });
   }
 }
 

@@ -49,5 +49,44 @@ TEST(SkipRule, StateGoesThroughJson) {
   EXPECT_THROW(b.from_json(R"({"losses":[1],"norms":[],"consecutive":0})"), Error);
 }
 
+TEST(SkipRule, FarFromTheMedianIsUnusualOnBothSides) {
+  SkipRule rule(0);
+  EXPECT_FALSE(rule.unusual(1000, 1000));  // nothing to compare with
+  for (int i = 0; i < 128; ++i) rule.judge(3 + noise(i), 1 + noise(i + 7));
+  EXPECT_FALSE(rule.unusual(3.1, 1.1));
+  EXPECT_TRUE(rule.unusual(4, 1));
+  EXPECT_TRUE(rule.unusual(2, 1));
+  EXPECT_TRUE(rule.unusual(3, 2));
+  EXPECT_TRUE(rule.unusual(3, 0.1));
+  EXPECT_TRUE(rule.unusual(std::numeric_limits<double>::quiet_NaN(), 1));
+  for (int i = 0; i < 30; ++i) rule.judge(50, 50);  // a quarter of outliers moves no median far
+  EXPECT_TRUE(rule.unusual(50, 50));
+}
+
+TEST(SkipRule, ThreeHighLossesInARowAreALastingSpike) {
+  SkipRule rule(0);
+  for (int i = 0; i < 128; ++i) rule.judge(3 + noise(i), 1);
+  EXPECT_FALSE(rule.lasting_spike(9));
+  rule.judge(9, 1);
+  EXPECT_FALSE(rule.lasting_spike(9));
+  rule.judge(3, 1);  // it passed
+  rule.judge(9, 1);
+  rule.judge(9, 1);
+  SkipRule resumed(0);
+  resumed.from_json(rule.to_json());
+  for (const SkipRule& r : {rule, resumed}) {
+    EXPECT_TRUE(r.lasting_spike(9));
+    EXPECT_TRUE(r.lasting_spike(std::numeric_limits<double>::infinity()));
+    EXPECT_FALSE(r.lasting_spike(3.5));  // far above the deviations, but no fifth above the median
+    EXPECT_FALSE(r.lasting_spike(1));
+  }
+}
+
+TEST(SkipRule, StateWithoutTheNewerCounterIsRead) {
+  SkipRule rule(0);
+  rule.from_json(R"({"losses": [1.0], "norms": [1.0], "consecutive": 0})");
+  EXPECT_FALSE(rule.lasting_spike(100));
+}
+
 }  // namespace
 }  // namespace tw

@@ -1,0 +1,136 @@
+// What a trainer does when numbers went wrong: a step's gradients change no weight until they are taken, so they are computed again from the
+// state before it. Equal bits mean data or optimisation, other bits a fault of a rank; what lies in memory and has no twin is beyond it
+// (rollback.h).
+#include <algorithm>
+#include <cstring>
+
+#include "src/core/log.h"
+#include "src/core/rng.h"
+#include "src/train/trainer.h"
+
+namespace tw {
+namespace {
+
+constexpr int64_t kBatchesATwice = 256;  // micro-batches of a rank from one that is computed twice to the next: 0.4 % of its work
+constexpr int64_t kUnusualEvery = 100;   // steps: at most 1 % of them are computed again for their looks
+constexpr int kTries = 3;
+
+}  // namespace
+
+// All ranks compute one micro-batch on top of their own, so that each is compared with all; a rank alone compares it with what it
+// computes of it in the step.
+void Trainer::compute_twice() {
+  twice_ = -1;
+  const int64_t batches = sync_.leaves() * options_.accumulation();
+  if (!integrity_.enabled() || (step_ + 1) * batches / kBatchesATwice == step_ * batches / kBatchesATwice) return;
+  const Rng rng{options_.optimizer.seed, RngStream(7), uint32_t(step_), uint32_t(uint64_t(step_) >> 32)};
+  twice_ = rng.bits(0) % uint32_t(options_.virtual_ranks);
+  const View gradients = sync_.begin_leaf(0, stream_);
+  const auto ignore = [](const float*) {};
+  run_micro_batch(twice_, 0, gradients, nullptr, ignore);
+  feed_.finish(ignore);
+  integrity_.add_batch(false, gradients, stream_);
+}
+
+void Trainer::settle(Totals& totals) {
+  std::vector<Alarm> alarms = integrity_.judge(words_, step_ + 1, stream_);
+  if (alarms.empty()) return settle_unusual(totals);
+  for (const Alarm& a : alarms)
+    if (a.kind == AlarmKind::state) integrity_.give_up(a, false);
+  const std::vector<int64_t> first = words_;
+  if (alarms[0].kind == AlarmKind::weights) optimizer_.gather_weights(stream_);
+  totals = sum_gradients(true);
+  const std::vector<Alarm> again = integrity_.judge(words_, step_ + 1, stream_);
+  if (!again.empty()) integrity_.give_up(again[0], true);
+  // Of two that differ, the one whose answer changed was wrong.
+  for (int r = 0; r < comm_.size() && alarms[0].kind == AlarmKind::arithmetic && alarms[0].rank < 0; ++r) {
+    const size_t word = size_t(r) * Integrity::kWords + Integrity::kBatch;
+    if (first[word] == words_[word]) continue;
+    alarms[0].rank = r;
+    alarms[0].what = fmt::format("rank {} computed one micro-batch with a result that it does not repeat", r);
+    alarms.resize(1);
+  }
+  integrity_.mended(std::move(alarms), "The step was computed again and is right");
+}
+
+bool Trainer::unusual(const StepResult& r) const {
+  return integrity_.enabled() && (last_unusual_ < 0 || step_ - last_unusual_ >= kUnusualEvery) && skip_rule_.unusual(r.loss, r.grad_norm);
+}
+
+void Trainer::settle_unusual(Totals& totals) {
+  const StepResult seen = result_of(totals);
+  if (!unusual(seen)) return;
+  last_unusual_ = step_;
+  const int64_t stride = statistics_.shape()[1], numbers = stride - Integrity::kWords;
+  // A rank's losses follow from its own arithmetic alone, and so do the gradients it sent.
+  const int64_t squares = int64_t(layout_.buckets()) * layout_.virtual_per_rank();
+  const auto rank_numbers = [&](const std::vector<double>& all, int r, int64_t from) { return all.data() + r * stride + from; };
+  const auto same = [&](const std::vector<double>& a, const std::vector<double>& b, int r, int64_t from) {
+    return std::memcmp(rank_numbers(a, r, from), rank_numbers(b, r, from), size_t(numbers - from) * sizeof(double)) == 0;
+  };
+  const auto copy_of = [&] { return std::vector<double>(statistics_.as<double>(), statistics_.as<double>() + statistics_.count()); };
+  std::vector<double> before = copy_of();
+  std::vector<int64_t> words_before = words_;
+  const bool sums_known = integrity_.due();
+  int rank = -1;
+  for (int tries = 1; tries <= kTries; ++tries) {
+    totals = sum_gradients(true);
+    const std::vector<Alarm> alarms = integrity_.judge(words_, step_ + 1, stream_);
+    if (!alarms.empty()) integrity_.give_up(alarms[0], true);
+    const std::vector<double> now = copy_of();
+    bool equal = true;
+    for (int r = 0; r < comm_.size(); ++r) equal &= same(before, now, r, 0);
+    if (equal && tries == 1) {
+      if (comm_.rank() == 0)
+        log_info("step {}: loss {:.4f} and gradient norm {:.4f} are far from usual; computed again, they are the same: it is the data or the optimisation",
+                 step_ + 1, seen.loss, seen.grad_norm);
+      return;
+    }
+    if (equal) {
+      return integrity_.mended({{step_ + 1, AlarmKind::unusual, rank,
+                                 fmt::format("loss {:.4f} and gradient norm {:.4f} are far from usual and came out otherwise when computed again: {} erred", seen.loss,
+                                             seen.grad_norm, rank < 0 ? std::string("a rank") : fmt::format("rank {}", rank)),
+                                 ""}},
+                               "The step was computed until two results agreed");
+    }
+    if (tries == 1) {
+      for (int r = 0; r < comm_.size(); ++r) {
+        const size_t sent = size_t(r) * Integrity::kWords + Integrity::kSent;
+        if (!same(before, now, r, squares) || (sums_known && words_before[sent] != words_[sent])) rank = r;
+      }
+      if (comm_.size() == 1) rank = 0;
+    }
+    before = now;
+  }
+  integrity_.give_up({step_ + 1, AlarmKind::unusual, rank, fmt::format("one step gave {} different results", kTries + 1), ""}, true);
+}
+
+void Trainer::check_replicas() {
+  std::vector<Alarm> found;
+  for (bool mended = false;; mended = true) {
+    integrity_.begin(step_, true, stream_);
+    if (integrity_.enabled()) optimizer_.weigh_state(integrity_.state(), stream_);
+    integrity_.end(optimizer_.weights(), stream_);
+    synchronize(stream_);
+    int64_t words[Integrity::kWords];
+    integrity_.say(words, true);
+    comm_.all_gather({words, DType::i64, {Integrity::kWords}}, {words_.data(), DType::i64, {int64_t(words_.size())}}, stream_);
+    const std::vector<Alarm> alarms = integrity_.judge(words_, step_, stream_);
+    if (alarms.empty()) break;
+    found = alarms;
+    if (mended || alarms[0].kind == AlarmKind::state) integrity_.give_up(alarms[0], mended);
+    optimizer_.gather_weights(stream_);
+  }
+  if (!found.empty()) integrity_.mended(std::move(found), "They were made again from their masters");
+}
+
+// Another mixture of data has another loss, which is no spike.
+bool Trainer::blend_changes_near() const {
+  if (!batches_->blend()) return false;
+  constexpr int64_t kSteps = 128;
+  const int64_t batch = options_.global_batch_size, from = (batch_number() - kSteps) * batch, to = (batch_number() + 1) * batch;
+  const auto& stages = batches_->blend()->stages();
+  return std::any_of(stages.begin(), stages.end(), [&](const Blend::Stage& s) { return s.first > 0 && s.first > from && s.first < to; });
+}
+
+}  // namespace tw
