@@ -41,6 +41,16 @@ void StateSums::weigh_state(int bucket, ConstView master, ConstView m, ConstView
   checksum({.x = v, .sums = sums.flat(2, 3), .first = first}, stream);
 }
 
+void StateSums::adopt() {
+  const int64_t *state = host_state_.as<int64_t>(), *weights = host_weights_.as<int64_t>();
+  for (int b = 0; b < layout_.buckets(); ++b) {
+    int64_t* wrote = wrote_.data() + b * kAdamWSums;
+    for (int j = 0; j < 3; ++j) wrote[kWroteParam + j] = state[3 * b + j];
+    wrote[kWroteCopy] = weights[b * ranks_ + rank_];
+  }
+  known_ = true, pending_ = false;
+}
+
 void StateSums::fetch(const Stream& stream) {
   copy(update_, host_update_.view(), stream), copy(weights_, host_weights_.view(), stream), copy(state_, host_state_.view(), stream);
 }

@@ -30,6 +30,10 @@ class StateSums {
   // m, v and masters of a bucket, once more: before a checkpoint.
   void weigh_state(int bucket, ConstView master, ConstView m, ConstView v, const Stream& stream);
 
+  // After weigh(), weigh_state() of all buckets, fetch() and synchronize(): what was weighed is what is expected, as after a checkpoint was
+  // loaded.
+  void adopt();
+
   // To the host. After synchronize(stream): settle() judges the last update, and where `again` m, v and masters as weighed.
   void fetch(const Stream& stream);
   // What differs: "v of bucket 3 (layers.0.mlp.down.weight)", by the range of elements; empty = nothing.

@@ -154,6 +154,14 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   skip_rule_.from_json(state.skip_rule);
   optimizer_.set_updates(state.updates);  // first: the weights are rounded as in that update
   optimizer_.load(checkpoint, true, staging_, stream_);
+  if (integrity_.enabled()) {
+    StateSums& sums = integrity_.state();
+    optimizer_.weigh_state(sums, stream_);
+    sums.weigh(optimizer_.weights(), stream_);
+    sums.fetch(stream_);
+    synchronize(stream_);
+    sums.adopt();
+  }
   step_ = info.step;
   tokens_ = info.tokens;
   skipped_ = state.skipped;

@@ -6,12 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/vote.h"
 #include "src/core/activity.h"
 #include "src/core/clock.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
+#include "src/data/file_watch.h"
 #include "src/machine/kernel_files.h"
 #include "src/meter/flops.h"
 #include "src/meter/metrics_log.h"
@@ -60,6 +62,7 @@ class Loop {
   void log_step(const StepResult& r);
   bool evaluate();  // whether the checkpoint of this step is one to keep
   CheckpointInfo describe() const;
+  void check_before_save();
   void start_save();
   void save_last();
   void settle(const SaveOutcome& outcome, bool must_succeed);
@@ -81,6 +84,7 @@ class Loop {
   const TrainingRun& run_;
   Config& config_;
   Files train_files_, val_files_;
+  std::optional<FileWatch> file_watch_;  // of train_files_
   std::optional<Checkpoint> resumed_;
   std::shared_ptr<const Batches> batches_;
   std::optional<Trainer> trainer_;
@@ -125,6 +129,7 @@ Loop::Loop(const TrainingRun& run) : run_(run), config_(run.config) {
   TW_CHECK(!config_.get<std::vector<std::string>>("data.train").empty(), config,
            "data.train is empty: name token files, or a run folder that was tokenized with --out");
   train_files_ = open_files(config_, "data.train");
+  file_watch_.emplace(train_files_);
   val_files_ = open_files(config_, "data.val");
   const TokenFile& first = *train_files_.front();
   for (const auto& f : val_files_)
@@ -357,11 +362,17 @@ CheckpointInfo Loop::describe() const {
   return info;
 }
 
+// What is damaged must not become a checkpoint, nor what was trained on files that changed.
+void Loop::check_before_save() {
+  trainer_->check_replicas();
+  require_all(gather_votes(run_.comm, cast_vote([&] { return file_watch_->check(), std::string(); })));
+}
+
 // Training waits for the snapshot alone, or for the whole save where there is no room for one.
 void Loop::start_save() {
   const PhaseScope phase(WorkPhase::checkpoint);
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
-  trainer_->check_replicas();  // what is damaged must not become a checkpoint
+  check_before_save();
   if (run_.ledger) useful_ = run_.ledger->useful();
   if (saving_->in_background()) {
     saving_->start(describe());
@@ -383,7 +394,7 @@ void Loop::save_last() {
   if (const auto before = saving_->wait()) settle(*before, false);
   std::optional<SaveOutcome> outcome;
   if (saved_step_ != trainer_->steps_done()) {
-    trainer_->check_replicas();
+    check_before_save();
     if (run_.ledger) useful_ = run_.ledger->useful();
     outcome = saving_->save(describe());
   }
