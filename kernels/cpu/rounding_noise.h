@@ -5,21 +5,6 @@
 
 TW_SIMD_BEGIN
 
-// A word of Philox in each 64-bit lane, so that products of 32 bits stay whole.
-typedef uint64_t Words __attribute__((vector_size(kLanes * 4)));
-
-TW_INLINE Words product(Words a, uint32_t b) {  // of the low halves
-  const Words wide = Words{} + b;
-#if TW_SIMD_LEVEL == 4
-  typedef long long Quads __attribute__((vector_size(64)));
-  return (Words)__builtin_ia32_pmuludq512_mask((Vi)a, (Vi)wide, Quads{}, 0xff);
-#elif TW_SIMD_LEVEL == 3
-  return (Words)__builtin_ia32_pmuludq256((Vi)a, (Vi)wide);
-#else
-  return a * wide;
-#endif
-}
-
 // noise[i] = rounding_noise(seed, step, first + i) for a block; first is a multiple of 8.
 TW_INLINE void rounding_noise_of(uint64_t seed, int64_t step, int64_t first, uint16_t* noise) {
   constexpr int kCounters = kLanes / 2;  // 8 numbers each
@@ -31,7 +16,7 @@ TW_INLINE void rounding_noise_of(uint64_t seed, int64_t step, int64_t first, uin
     Words c[4] = {index & low, index >> 32, Words{} + rng.a, Words{} + rng.b};
     auto key = rng.key();
     for (int round = 0; round < kPhiloxRounds; ++round, key = next_philox_key(key)) {
-      const Words p0 = product(c[0], kPhiloxFactors[0]), p1 = product(c[2], kPhiloxFactors[1]);
+      const Words p0 = product(c[0], Words{} + kPhiloxFactors[0]), p1 = product(c[2], Words{} + kPhiloxFactors[1]);
       c[0] = (p1 >> 32) ^ c[1] ^ (Words{} + key[0]);
       c[1] = p1 & low;
       c[2] = (p0 >> 32) ^ c[3] ^ (Words{} + key[1]);

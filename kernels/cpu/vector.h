@@ -43,6 +43,21 @@ TW_INLINE Vu widen(Vh h) {
 #endif
 }
 
+// A number of 32 bits in each 64-bit lane, so that products stay whole.
+typedef uint64_t Words __attribute__((vector_size(kLanes * 4)));
+TW_INLINE Words product(Words a, Words b) {  // of the low halves
+#if TW_SIMD_LEVEL == 4
+  typedef long long Quads __attribute__((vector_size(64)));
+  return (Words)__builtin_ia32_pmuludq512_mask((Vi)a, (Vi)b, Quads{}, 0xff);
+#elif TW_SIMD_LEVEL == 3
+  return (Words)__builtin_ia32_pmuludq256((Vi)a, (Vi)b);
+#elif defined(__x86_64__)
+  return (Words)__builtin_ia32_pmuludq128((Vi)a, (Vi)b);
+#else
+  return (a & 0xffffffffu) * (b & 0xffffffffu);
+#endif
+}
+
 TW_INLINE Vf load(const bf16* p) {
   Vh h;
   std::memcpy(&h, p, sizeof h);

@@ -7,7 +7,7 @@
 namespace tw {
 
 // What a stream of numbers is for; a part of the key, so streams never overlap.
-enum class RngStream : uint32_t { init = 1, data_order = 2, dropout = 3, sampling = 4, test = 5, rounding = 6 };
+enum class RngStream : uint32_t { init = 1, data_order = 2, dropout = 3, sampling = 4, test = 5, rounding = 6, repeat = 7 };
 
 inline constexpr uint32_t kPhiloxFactors[2] = {0xD2511F53u, 0xCD9E8D57u};
 // constexpr, so that GPUs may call it too.
