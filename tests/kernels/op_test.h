@@ -44,6 +44,7 @@ inline std::vector<double> values(const ConstView& x) {
            : x.dtype == DType::fp64 ? x.as<double>()[i]
            : x.dtype == DType::bf16 ? double(float(x.as<bf16>()[i]))
            : x.dtype == DType::fp16 ? double(float(x.as<fp16>()[i]))
+           : x.dtype == DType::i64  ? double(x.as<int64_t>()[i])
                                     : double(x.as<int32_t>()[i]);
   }
   return v;
