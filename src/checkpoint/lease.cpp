@@ -217,7 +217,10 @@ RunLease RunLease::acquire(const fs::path& folder) {
     const fs::path temporary = folder / fmt::format("{}{}.{}.{}", kTemporaryPrefix, self.host, self.pid, ::gettid());
     bool won = false;
     try {
-      write_file_atomically(temporary, lease.content_);
+      FileDescriptor fd = open_to_write(temporary);
+      write_exactly(fd.get(), lease.content_.data(), lease.content_.size(), 0, temporary);
+      flush_to_disk(fd.get(), temporary);
+      fd.reset();
       won = ::link(temporary.c_str(), lease.file_.c_str()) == 0;
       if (!won && errno == EEXIST) {
         // NFS may answer so to a call that was sent twice and succeeded the first time.
@@ -240,9 +243,9 @@ RunLease RunLease::acquire(const fs::path& folder) {
       continue;
     }
     if (!taken_over.empty()) log_warning("{}", taken_over);
+    fsync_path(folder);  // it lasts before those it replaces go
     for (int64_t token : tokens) remove_quietly(lease_path(folder, token));
     sweep_temporaries(folder, lease.file_);
-    fsync_path(folder);
     return lease;
   }
   TW_FAIL(fenced, "{}: other processes kept taking its lease", folder.string());
