@@ -119,7 +119,7 @@ TEST(Sandbox, CrashesAndLimitsEndTheChildAlone) {
     EXPECT_EQ(code, ExitCode::data) << text;
     return text;
   };
-  EXPECT_THAT(said({}, []() -> std::string { int* volatile p = nullptr; *p = 1; return ""; }), HasSubstr("signal 11"));
+  EXPECT_THAT(said({}, []() -> std::string { volatile int* volatile p = nullptr; *p = 1; return ""; }), HasSubstr("signal 11"));
   EXPECT_THAT(said({}, []() -> std::string { std::abort(); }), HasSubstr("ended by signal"));
   EXPECT_THAT(said({}, []() -> std::string { ::_exit(0); }), HasSubstr("without a result"));
   EXPECT_THAT(said({.wall = 200ms}, []() -> std::string { ::pause(); std::this_thread::sleep_for(100s); return ""; }), HasSubstr("longer than 0.2 s"));
