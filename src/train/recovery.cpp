@@ -41,15 +41,18 @@ void Trainer::settle(Totals& totals) {
   if (alarms[0].kind == AlarmKind::weights) optimizer_.gather_weights(stream_);
   totals = sum_gradients(true);
   const std::vector<Alarm> again = integrity_.judge(words_, step_ + 1, stream_);
-  if (!again.empty()) integrity_.give_up(again[0], true);
   // Of two that differ, the one whose answer changed was wrong.
-  for (int r = 0; r < comm_.size() && alarms[0].kind == AlarmKind::arithmetic && alarms[0].rank < 0; ++r) {
-    const size_t word = size_t(r) * Integrity::kWords + Integrity::kBatch;
-    if (first[word] == words_[word]) continue;
-    alarms[0].rank = r;
-    alarms[0].what = fmt::format("rank {} computed one micro-batch with a result that it does not repeat", r);
-    alarms.resize(1);
-  }
+  const auto name_rank = [&](Alarm alarm) {
+    for (int r = 0; r < comm_.size() && alarm.kind == AlarmKind::arithmetic && alarm.rank < 0; ++r) {
+      const size_t word = size_t(r) * Integrity::kWords + Integrity::kBatch;
+      if (first[word] == words_[word]) continue;
+      alarm.rank = r;
+      alarm.what = fmt::format("rank {} computed one micro-batch with a result that it does not repeat", r);
+    }
+    return alarm;
+  };
+  if (!again.empty()) integrity_.give_up(name_rank(again[0]), true);
+  if (alarms[0].rank < 0) alarms = {name_rank(alarms[0])};
   integrity_.mended(std::move(alarms), "The step was computed again and is right");
 }
 
