@@ -63,7 +63,7 @@ class Watchdog {
   WatchdogOptions options_;
   int rank_, size_, mate_rank_ = -1;
   double every_;
-  bool leader_, first_of_node_ = false;
+  bool leader_;
   std::vector<Contact> contacts_;
   std::unique_ptr<Datagrams> datagrams_;
   Mate mate_;
@@ -128,8 +128,6 @@ Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options)
   // The next one of the same node, round about.
   for (int step = size_ - 1; step > 0; --step)
     if (const int r = (rank_ + step) % size_; contacts_[size_t(r)].node == own_node) mate_rank_ = r;
-  first_of_node_ = std::find_if(contacts_.begin(), contacts_.end(), [&](const Contact& c) { return c.node == own_node; }) ==
-                   contacts_.begin() + rank_;
   if (mate_rank_ >= 0) mate_ = Mate(contacts_[size_t(mate_rank_)].pid);
   datagrams_->set_peers(contacts_, own_node);
   const Patience patience{.timeout = options_.timeout_seconds};
@@ -257,12 +255,13 @@ void Watchdog::write_stacks(bool show) {
 }
 
 void Watchdog::give_up(ExitCode code, const std::vector<int>& culprits) {
-  // A signal that is ignored here cannot end us later: whatever hangs below, this ends it.
-  std::thread([code] {
-    std::this_thread::sleep_for(std::chrono::duration<double>(kGoneAfter));
+  const bool accused = std::find(culprits.begin(), culprits.end(), mate_rank_) != culprits.end();
+  // Whatever hangs elsewhere, this ends it. A stopped neighbour whom the launcher has not ended by then would stay.
+  std::thread([this, code, accused] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(kGoneAfter - (leader_ ? 0 : 1)));
+    if (accused && mate_.state() == MateState::stopped) mate_.kill();
     end_process(code);
   }).detach();
-  if (std::find(culprits.begin(), culprits.end(), mate_rank_) != culprits.end() && mate_.state() == MateState::stopped) mate_.kill();
 }
 
 void Watchdog::decide(const Finding& finding) {
@@ -277,12 +276,10 @@ void Watchdog::decide(const Finding& finding) {
   };
   tell();
   const double now = now_seconds();
-  if (leader_ || first_of_node_)
-    log_line(LogLevel::quiet, fmt::format("{} {}\n{}", coloured("error:", Colour::red), finding.reason, detector_->table(now, finding.ranks)));
+  log_line(LogLevel::quiet, fmt::format("{} {}\n{}", coloured("error:", Colour::red), finding.reason, detector_->table(now, finding.ranks)));
   tell();
-  // Where rank 0 is lost, one of those that are left writes; the others find it written.
-  if (!leader_) std::this_thread::sleep_for(std::chrono::duration<double>(0.02 * std::min(rank_, 25)));
-  if (options_.record && (leader_ || first_of_node_ || mate_rank_ == 0)) options_.record(finding.code, finding.reason);
+  // Where rank 0 is lost, several may find it at the same time; the first reason stands.
+  if (options_.record) options_.record(finding.code, finding.reason);
   tell();
   const bool culprit = std::find(finding.ranks.begin(), finding.ranks.end(), rank_) != finding.ranks.end();
   write_stacks(culprit || finding.ranks.empty());
@@ -310,9 +307,7 @@ void Watchdog::obey(const Verdict& verdict) {
   if (verdict.culprit == rank_ || verdict.culprit < 0) log_line(LogLevel::quiet, fmt::format("told by rank {}: {}", verdict.header.rank, verdict.reason));
   write_stacks(verdict.culprit == rank_);
   for (int i = 0; i < 3; ++i) datagrams_->send(verdict.header.rank, Done{});
-  // The launcher ends us by then, as a rank that was not at fault.
-  std::this_thread::sleep_for(std::chrono::duration<double>(kGoneAfter - 1));
-  end_process(code);
+  for (;;) ::pause();  // until the launcher or give_up's thread ends it
 }
 
 std::string Watchdog::metrics() {

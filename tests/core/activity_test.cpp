@@ -14,7 +14,10 @@
 namespace tw {
 namespace {
 
-void spend(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
+[[gnu::noinline]] void spend(int milliseconds) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  asm volatile("");  // a call of its own, not a jump
+}
 
 TEST(Activity, ShowsWhatTheFollowedThreadDoes) {
   // Another thread's calls say nothing; so do those of a thread that is not followed yet.

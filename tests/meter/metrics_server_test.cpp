@@ -119,7 +119,7 @@ TEST(MetricsServer, OutlivesManySlowAndHostileClients) {
       ::send(s, kGet, std::char_traits<char>::length(kGet), MSG_NOSIGNAL);
       answered += receive_all(s).starts_with("HTTP/1.1 200");
     } else if (i % 3 == 1) {  // garbage, and gone
-      const std::string garbage(size_t(i), char(i));
+      const std::string garbage(static_cast<size_t>(i), static_cast<char>(i));
       ::send(s, garbage.data(), garbage.size(), MSG_NOSIGNAL);
     }
     ::close(s);
