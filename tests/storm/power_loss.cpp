@@ -277,6 +277,7 @@ int main(int argc, char** argv) {
     cases.push_back(toy(1));
     cases.push_back(toy(2));
     if (!options.brief) {
+      cases.push_back(toy(4));
       const auto reference = states_of(tiny, 6);
       cases.push_back(training(0, tiny, reference));
       cases.push_back(training(2, tiny, reference));

@@ -35,7 +35,7 @@ void Tracker::check() {
   look();
   int kept = 0;
   for (auto name = seen_.rbegin(); name != seen_.rend() && kept < keep_; ++name) {
-    if (cut_.contains(*name)) continue;
+    if (cut_.contains(*name) || retired_.contains(*name)) continue;
     ++kept;
     if (flipped_.contains(*name)) continue;
     const fs::path path = folder_ / name->str();
@@ -47,6 +47,8 @@ void Tracker::check() {
     TW_CHECK(want != states_.end() && sha256_of(checkpoint) == want->second, bug,
              "{} holds other bits than the run nobody touched", path.string());
   }
+  for (const CheckpointName& name : seen_)
+    if (!fs::exists(folder_ / name.str() / "MANIFEST")) retired_.insert(name);
   const auto want = newest_whole();
   if (!want) return;
   const Checkpoint opened = Checkpoint::open(folder_.parent_path());

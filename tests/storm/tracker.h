@@ -34,6 +34,7 @@ class Tracker {
   std::set<CheckpointName> seen_;
   std::set<CheckpointName> flipped_;  // still counted as kept by the run: their sizes are right
   std::set<CheckpointName> cut_;      // the run sees at once that they are none
+  std::set<CheckpointName> retired_;  // found removed when newer ones were enough; later damage does not ask for them again
 };
 
 }  // namespace tw::storm
