@@ -3,6 +3,7 @@
 // and opened. Then the same with one flush taken out, for each flush: a check that does not see that sees nothing.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -34,6 +35,7 @@ struct Case {
   std::vector<Promise> promises;
   uint64_t root = 0;                         // inode
   std::map<int64_t, std::string> reference;  // sha256_of by step; empty = the toy's values
+  std::map<std::string, std::vector<std::pair<size_t, uint64_t>>> records;  // by name: the call that put it into place, hash of its bytes
 };
 
 // A folder in memory that follows the states: only what differs is written.
@@ -131,10 +133,21 @@ std::string judge(const Case& c, Disk& disk, size_t at) {
   }
   disk.forget("lease.");
   if (!failure.empty()) return failure;
-  // Records of the run are the old ones or the new ones, never halves.
-  for (const auto& entry : fs::directory_iterator(disk.root()))
-    if (entry.path().extension() == ".json" && nlohmann::json::parse(read_file(entry.path()), nullptr, false).is_discarded())
-      return "half a record: " + entry.path().filename().string();
+  // A record of the run is whole, and not older than the one that was last told of.
+  for (const auto& [name, versions] : c.records) {
+    size_t told = 0;
+    for (const Promise& p : c.promises)
+      if (p.record == name && p.holds(at)) told = p.renamed + 1;
+    if (!fs::exists(disk.root() / name)) {
+      if (told) return "lost: " + name;
+      continue;
+    }
+    const std::string bytes = read_file(disk.root() / name);
+    const uint64_t hash = xxh3(bytes.data(), bytes.size());
+    const auto found = std::find_if(versions.rbegin(), versions.rend(), [&](const auto& v) { return v.second == hash; });
+    if (found == versions.rend()) return "half a record: " + name;
+    if (found->first + 1 < told) return "an old record: " + name;
+  }
   return "";
 }
 
@@ -173,10 +186,14 @@ Outcome walk(const Case& c, uint64_t seed, int draws, std::unordered_set<uint64_
   return o;
 }
 
-// That the tap saw everything: the model with nothing lost is the real folder.
-void require_complete(const Case& c, const fs::path& root) {
+// That the tap saw everything: the model with nothing lost is the real folder. Takes note of the records that were put into place.
+void complete(Case& c, const fs::path& root) {
   DiskModel model(c.root);
-  for (const Record& r : c.calls) model.apply(r);
+  for (size_t i = 0; i < c.calls.size(); ++i) {
+    model.apply(c.calls[i]);
+    for (const Promise& p : c.promises)
+      if (!p.record.empty() && p.renamed == i) c.records[p.record].emplace_back(i, model.everything_kept().at(p.record)->hash);
+  }
   const DiskState kept = model.everything_kept();
   size_t files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(root)) {
@@ -205,9 +222,9 @@ class Recorder {
   Case finish() {
     struct stat s {};
     TW_CHECK(::stat(run_.path().c_str(), &s) == 0, bug, "no {}", run_.path().string());
-    Case c{name_, read_trace(tap_.log()), {}, uint64_t(s.st_ino), {}};
+    Case c{name_, read_trace(tap_.log()), {}, uint64_t(s.st_ino), {}, {}};
     c.promises = promises_of(c.calls);
-    require_complete(c, run_.path());
+    complete(c, run_.path());
     return c;
   }
 
@@ -241,6 +258,16 @@ Case training(int ranks, const TinyRun& tiny, const std::map<int64_t, std::strin
   Case c = r.finish();
   c.reference = reference;
   return c;
+}
+
+// Whether anything was promised that hangs on this flush: not of metrics.jsonl, nor within a save that never was committed.
+bool matters(const Case& c, size_t flush) {
+  const fs::path path = c.calls[flush].path;
+  if (path == "metrics.jsonl") return false;
+  for (const fs::path& part : path)
+    if (const auto name = CheckpointName::parse(part.string()))
+      return std::any_of(c.promises.begin(), c.promises.end(), [&](const Promise& p) { return p.checkpoint == name; });
+  return true;
 }
 
 // A flush by what it is for: "flush shard-0000-of-0002.h5.tmp", "flush checkpoints after rename MANIFEST".
@@ -293,7 +320,7 @@ int main(int argc, char** argv) {
       sum.made += o.made, sum.judged += o.judged, sum.failed += o.failed, sum.points += o.points;
       if (options.brief && &c != &cases.back()) continue;
       for (size_t i = 0; i < c.calls.size(); ++i) {
-        if (c.calls[i].call != Call::flush) continue;
+        if (c.calls[i].call != Call::flush || !matters(c, i)) continue;
         const std::string site = site_of(c, i);
         auto& [found, of] = sites[site];
         if (options.brief && of > 0) continue;

@@ -31,7 +31,9 @@ std::vector<Promise> promises_of(const std::vector<Record>& calls) {
       p.checkpoint = CheckpointName::parse(fs::path(r.other).parent_path().filename().string());
     else if (r.call == Call::link || r.call == Call::rename)
       p.lease = lease_number(r.other), p.released = r.call == Call::rename;
-    if (!p.checkpoint && !p.lease) continue;
+    if (r.call == Call::rename && !p.lease && r.other.find('/') == std::string::npos && !r.other.starts_with("lease."))
+      p.record = r.other, p.renamed = i;
+    if (!p.checkpoint && !p.lease && p.record.empty()) continue;
     for (size_t k = i + 1; k < calls.size(); ++k) {
       if (calls[k].thread != r.thread) continue;
       if (r.call == Call::link && calls[k].call == Call::unlink) continue;  // its temporary name
