@@ -180,7 +180,7 @@ std::optional<Finding> Detector::find_hang(double now) {
     else if (is_of_a_step(phase) && U > 0) limit = patience_.step(U);
     // Time in which it waited for a core or the disk is no sign of a hang: what is left must be more than a step takes.
     const double worked = b.idle - b.excused;
-    if (b.idle < limit || worked < 1.5 * U + 0.25 * (limit - 3 * U)) moves = true;
+    if (b.idle < limit || worked < 1.5 * U + 0.1 * (limit - 3 * U)) moves = true;
     still.push_back(int(r));
   }
   if (!moves && still.empty()) moves = least_wait < (U > 0 ? patience_.reading(U) : patience_.elsewhere());
