@@ -86,7 +86,6 @@ SaveSpeed measure_saving(Config& config, Communicator& comm, const Stream& strea
   CheckpointInfo info;
   trainer.describe(info);
   const auto save = [&](std::vector<TensorSlice> slices, bool in_background) {
-    ++info.step;
     writer.start({.folder = folder.path(), .keep_latest_k = 1}, info, std::move(slices), in_background);
   };
   const auto end_of = [&] {
