@@ -2,6 +2,8 @@
 // TW_LONG=1: every call; else some.
 #include <gmock/gmock.h>
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <nlohmann/json.hpp>
 

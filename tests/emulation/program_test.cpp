@@ -134,7 +134,7 @@ TEST_F(OnGpus, TooLittleMemoryNamesWhatToChange) {
   expect_said(e, 64, "training.activation_checkpointing");
 }
 
-// Once with a launcher that ends the others, once with one that leaves them: then it is NCCL's failure that does.
+// Once with a launcher that ends the others, once with one that leaves them: then it is NCCL's failure that does, or the watchdog.
 TEST_F(OnGpus, ARankThatDiesInAnExchangeEndsThemAll) {
   raw_tokens();
   for (const std::string recovery : {"0", "1"}) {
@@ -143,7 +143,8 @@ TEST_F(OnGpus, ARankThatDiesInAnExchangeEndsThemAll) {
                           gpus(2, {{"TW_FAULT", "train.backward:1:20"}, {"OMPI_MCA_orte_enable_recovery", recovery}}));
     EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20)) << e.err;
     if (recovery == "0") EXPECT_NE(e.code, 0);
-    else EXPECT_NE(e.err.find("another rank is gone or its network failed, the exchange was aborted"), std::string::npos) << e.err;
+    else EXPECT_TRUE(e.err.find("another rank is gone or its network failed, the exchange was aborted") != std::string::npos ||
+                     e.err.find("rank 1 (host") != std::string::npos) << e.err;
   }
 }
 

@@ -93,7 +93,7 @@ TinyRun::Words TinyRun::train(const fs::path& run, int steps, int interval, int 
           "--model.hidden_size", "16", "--model.num_hidden_layers", "1", "--model.num_attention_heads", "2",
           "--training.seq_len", "16", "--training.micro_batch_size", "1", "--training.steps", std::to_string(steps),
           "--training.threads", "1", "--optimizer.lr", "1e-2", "--parallelism.virtual_ranks", "8",
-          "--checkpoint.interval", std::to_string(interval), "--checkpoint.keep_latest_k", std::to_string(keep),
+          "--checkpoint.interval", std::to_string(interval), "--checkpoint.async", "false", "--checkpoint.keep_latest_k", std::to_string(keep),
           "--metrics.tensorboard", "false"};
 }
 

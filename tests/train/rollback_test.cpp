@@ -60,7 +60,7 @@ class Rollback : public testing::Test {
                                            "--model.hidden_size", "16", "--model.num_hidden_layers", "1", "--model.num_attention_heads", "2",
                                            "--training.seq_len", std::to_string(kSeqLen), "--training.micro_batch_size", "2", "--training.global_batch_size",
                                            std::to_string(kBatch), "--training.steps", std::to_string(kLength), "--parallelism.virtual_ranks", "4",
-                                           "--checkpoint.interval", "20", "--optimizer.lr", "1e-2", "--metrics.tensorboard", "false"};
+                                           "--checkpoint.interval", "20", "--checkpoint.async", "false", "--optimizer.lr", "1e-2", "--metrics.tensorboard", "false"};
       settings.insert(settings.end(), c.settings.begin(), c.settings.end());
       Config config = load_config({}, settings);
       const EnergyMeter meter({.enabled = false}, comm);
@@ -93,7 +93,8 @@ class Rollback : public testing::Test {
     return all;
   }
   double last_losses(const std::string& run) const {  // mean of 20 steps
-    const auto all = lines(run, "metrics.jsonl");
+    auto all = lines(run, "metrics.jsonl");
+    std::erase_if(all, [](const nlohmann::json& line) { return !line.contains("loss"); });  // of evaluations and saves
     double sum = 0;
     for (size_t i = all.size() - 20; i < all.size(); ++i) sum += all[i].at("loss").get<double>();
     return sum / 20;
@@ -126,7 +127,8 @@ TEST_F(Rollback, APoisonedStretchIsLeftOutWithoutHelp) {
   std::cout << fmt::format("loss of the last 20 steps: clean {:.4f} +- {:.4f} (four runs), poisoned {:.4f}\n", mean, std::sqrt(square), got);
   EXPECT_LT(std::abs(got - mean), 4 * std::sqrt(square) + 0.02);
   int64_t step = 0;  // each step stands once, in order
-  for (const auto& line : lines("poisoned", "metrics.jsonl")) EXPECT_EQ(line.at("step").get<int64_t>(), ++step);
+  for (const auto& line : lines("poisoned", "metrics.jsonl"))
+    if (line.contains("loss")) EXPECT_EQ(line.at("step").get<int64_t>(), ++step);
   EXPECT_EQ(step, kLength);
 
   // The same on other ranks, and over a restart.
