@@ -39,7 +39,7 @@ struct Beat {
 
 struct Verdict {
   BeatHeader header;
-  int32_t exit_code = 0, culprit = -1;
+  int32_t exit_code = 0, culprit = -1, link = 0;
   char reason[512] = "";
 };
 

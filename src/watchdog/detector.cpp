@@ -119,6 +119,7 @@ std::optional<Finding> Detector::find_silent(double now) const {
   for (const int r : peers_)
     if (state(r).known && now - state(r).heard < 0.5 * patience_.silence()) answering.insert(ranks_[size_t(r)].host);
   answering.insert(ranks_[size_t(own_)].host);
+  found.link = !all_stopped && !lost_hosts.contains(ranks_[size_t(own_)].host);
   std::string why = "its process is stopped, or its host or the link to it is down";
   if (all_stopped) {
     found.code = ExitCode::hang;
@@ -137,7 +138,7 @@ std::optional<Finding> Detector::find_silent(double now) const {
 
 // Half a link: they talk, but do not hear us.
 std::optional<Finding> Detector::find_deaf(double now) const {
-  Finding found{.code = ExitCode::peer_lost};
+  Finding found{.code = ExitCode::peer_lost, .link = true};
   double longest = 0;
   for (const int r : peers_) {
     const State& s = state(r);

@@ -17,6 +17,7 @@ struct RankInfo {
 struct Finding {
   ExitCode code = ExitCode::hang;  // or peer_lost
   std::vector<int> ranks;          // at fault; empty = nobody in particular
+  bool link = false;               // another host does not answer
   std::string reason;              // one sentence
 };
 

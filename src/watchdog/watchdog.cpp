@@ -28,6 +28,9 @@ namespace tw {
 namespace {
 
 constexpr double kGoneAfter = 4;      // seconds from the finding, whatever hangs meanwhile
+// The same where a host does not answer. mpirun must notice that by itself: told by us, it would send its daemon there a last
+// word first, and wait a quarter of an hour for TCP to give it up.
+constexpr double kGoneAfterLink = 6.5;
 constexpr double kStacksSeconds = 1;
 constexpr double kOthersSeconds = 1.5;  // for their stacks
 
@@ -56,7 +59,7 @@ class Watchdog {
   [[noreturn]] void decide(const Finding& finding);
   [[noreturn]] void obey(const Verdict& verdict);
   // What every rank does when the job is at its end.
-  void give_up(ExitCode code, const std::vector<int>& culprits);
+  void give_up(ExitCode code, const std::vector<int>& culprits, bool link);
   void write_stacks(bool show);
 
   Communicator& world_;
@@ -254,21 +257,23 @@ void Watchdog::write_stacks(bool show) {
                                         stacks.substr(0, std::min({end, second, stacks.size()}))));
 }
 
-void Watchdog::give_up(ExitCode code, const std::vector<int>& culprits) {
+void Watchdog::give_up(ExitCode code, const std::vector<int>& culprits, bool link) {
   const bool accused = std::find(culprits.begin(), culprits.end(), mate_rank_) != culprits.end();
   // Whatever hangs elsewhere, this ends it. A stopped neighbour whom the launcher has not ended by then would stay.
-  std::thread([this, code, accused] {
-    std::this_thread::sleep_for(std::chrono::duration<double>(kGoneAfter - (leader_ ? 0 : 1)));
+  const double seconds = (link ? kGoneAfterLink : kGoneAfter) - (leader_ ? 0 : 1);
+  std::thread([this, code, accused, seconds] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
     if (accused && mate_.state() == MateState::stopped) mate_.kill();
     end_process(code);
   }).detach();
 }
 
 void Watchdog::decide(const Finding& finding) {
-  give_up(finding.code, finding.ranks);
+  give_up(finding.code, finding.ranks, finding.link);
   Verdict verdict;
   verdict.exit_code = int(finding.code);
   verdict.culprit = finding.ranks.empty() ? -1 : finding.ranks[0];
+  verdict.link = finding.link;
   std::strncpy(verdict.reason, finding.reason.c_str(), sizeof verdict.reason - 1);
   const std::vector<int> others = other_ranks(rank_, size_);
   const auto tell = [&] {
@@ -297,13 +302,14 @@ void Watchdog::decide(const Finding& finding) {
     if (all && leader_ && finding.code == ExitCode::peer_lost) break;  // one that hangs may still answer
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  if (finding.link) std::this_thread::sleep_for(std::chrono::duration<double>(kGoneAfterLink));  // ended before by mpirun, or give_up
   world_.abort(int(finding.code));
   end_process(finding.code);  // the call above does not return, which a virtual call cannot promise
 }
 
 void Watchdog::obey(const Verdict& verdict) {
   const auto code = ExitCode(verdict.exit_code);
-  give_up(code, {verdict.culprit});
+  give_up(code, {verdict.culprit}, verdict.link != 0);
   if (verdict.culprit == rank_ || verdict.culprit < 0) log_line(LogLevel::quiet, fmt::format("told by rank {}: {}", verdict.header.rank, verdict.reason));
   write_stacks(verdict.culprit == rank_);
   for (int i = 0; i < 3; ++i) datagrams_->send(verdict.header.rank, Done{});
