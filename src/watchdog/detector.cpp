@@ -27,6 +27,8 @@ void Detector::heard(int rank, const Beat& beat, double now) {
 void Detector::mate_is(int rank, MateState seen, double now) {
   State& s = state(rank);
   s.seen = seen, s.seen_at = now;
+  if (seen != MateState::stopped) s.stopped_at = -1;
+  else if (s.stopped_at < 0) s.stopped_at = now;
   if (seen == MateState::gone && s.gone_at < 0) s.gone_at = now;
 }
 
@@ -104,8 +106,9 @@ std::optional<Finding> Detector::find_silent(double now) const {
   bool over = false;
   for (const int r : peers_) {
     const State& s = state(r);
-    if (!s.contact || s.gone_at >= 0) continue;
-    const double silent = now - s.heard, limit = silence_limit(r);
+    // One that was stopped before its first words is missed, too.
+    if ((!s.contact && s.stopped_at < 0) || s.gone_at >= 0) continue;
+    const double silent = now - (s.contact ? s.heard : s.stopped_at), limit = silence_limit(r);
     if (silent < 0.75 * limit) continue;  // those that are lost at the same time are named together
     over |= silent >= limit;
     longest = std::max(longest, silent);
@@ -226,6 +229,7 @@ std::optional<Finding> Detector::judge(double now) {
     for (State& s : states_) {
       s.heard = std::min(now, s.heard + missed), s.seen_at = std::min(now, s.seen_at + missed);
       if (s.gone_at >= 0) s.gone_at = std::min(now, s.gone_at + missed);
+      if (s.stopped_at >= 0) s.stopped_at = std::min(now, s.stopped_at + missed);
     }
     nobody_moves_since_ = -1;
   }

@@ -62,7 +62,7 @@ class Detector {
     double heard = 0;
     Beat beat;
     MateState seen = MateState::unknown;  // by its neighbour
-    double seen_at = 0, gone_at = -1;
+    double seen_at = 0, gone_at = -1, stopped_at = -1;
   };
   const State& state(int rank) const { return states_[size_t(rank)]; }
   State& state(int rank) { return states_[size_t(rank)]; }

@@ -283,7 +283,8 @@ void Watchdog::decide(const Finding& finding) {
   const double now = now_seconds();
   log_line(LogLevel::quiet, fmt::format("{} {}\n{}", coloured("error:", Colour::red), finding.reason, detector_->table(now, finding.ranks)));
   tell();
-  // Where rank 0 is lost, several may find it at the same time; the first reason stands.
+  // The first reason stands. Where a link is cut, both sides find it: that of rank 0 knows more.
+  if (!leader_ && finding.link) std::this_thread::sleep_for(std::chrono::milliseconds(700));
   if (options_.record) options_.record(finding.code, finding.reason);
   tell();
   const bool culprit = std::find(finding.ranks.begin(), finding.ranks.end(), rank_) != finding.ranks.end();

@@ -86,6 +86,15 @@ TEST(Detector, NamesTheCulpritOfEachFaultInTime) {
   }
 }
 
+TEST(Detector, ARankThatIsStoppedBeforeItWasHeardIsNamed) {
+  SimulatedJob job(4, 2, 1, 0.1);
+  job[3].stopped = true;
+  ASSERT_TRUE(job.run(10));
+  ASSERT_TRUE(job.of_leader);
+  EXPECT_EQ(job.of_leader->ranks, std::vector<int>{3});
+  EXPECT_EQ(job.of_leader->code, ExitCode::hang);
+}
+
 TEST(Detector, RankZeroIsNamedByTheOthers) {
   for (const bool killed : {false, true}) {
     SimulatedJob job(4, 2, 1, 0.1);
