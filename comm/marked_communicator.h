@@ -1,18 +1,12 @@
 // A communicator whose calls are seen in src/core/activity.h: the number and name of each collective, and the waiting.
 #pragma once
-#include "comm/communicator.h"
+#include "comm/forwarding_communicator.h"
 
 namespace tw {
 
-class MarkedCommunicator final : public Communicator {
+class MarkedCommunicator final : public ForwardingCommunicator {
  public:
-  explicit MarkedCommunicator(std::unique_ptr<Communicator> comm) : comm_(std::move(comm)) {}
-
-  int rank() const override { return comm_->rank(); }
-  int size() const override { return comm_->size(); }
-  int node_rank() const override { return comm_->node_rank(); }
-  int node_size() const override { return comm_->node_size(); }
-  std::string transport() const override { return comm_->transport(); }
+  explicit MarkedCommunicator(std::unique_ptr<Communicator> comm) : ForwardingCommunicator(std::move(comm)) {}
 
   void all_reduce(View buffer, ReduceOp op, const Stream& stream) override;
   void reduce_scatter(ConstView in, View out, ReduceOp op, const Stream& stream) override;
@@ -28,10 +22,6 @@ class MarkedCommunicator final : public Communicator {
   Pending start_all_reduce(View buffer, ReduceOp op, const Stream& stream) override;
   // Of the parts nothing is seen: other ranks have others.
   std::unique_ptr<Communicator> split(int color, int key) override;
-  [[noreturn]] void abort(int exit_code) override;
-
- private:
-  std::unique_ptr<Communicator> comm_;
 };
 
 }  // namespace tw

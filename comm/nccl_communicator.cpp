@@ -132,7 +132,7 @@ class NcclCommunicator final : public DeviceOrHost {
     check_reducible(*this, "reduce_scatter", in);
     check_parts(*this, "reduce_scatter", out, in);
     check();
-    if (in.device.is_cpu()) return host_.reduce_scatter(in, out, op, stream);
+    if (in.device.is_cpu()) return inner_.reduce_scatter(in, out, op, stream);
     run(stream, [&](cudaStream_t s) {
       TW_NCCL_CHECK(nccl().reduce_scatter(in.data, out.data, size_t(out.count()), native(in.dtype), native(op), comm_, s));
     })->wait();
@@ -140,19 +140,19 @@ class NcclCommunicator final : public DeviceOrHost {
   void broadcast(View data, int root, const Stream& stream) override {
     check_root(*this, "broadcast", root);
     check();
-    if (data.device.is_cpu()) return host_.broadcast(data, root, stream);
+    if (data.device.is_cpu()) return inner_.broadcast(data, root, stream);
     run(stream, [&](cudaStream_t s) { TW_NCCL_CHECK(nccl().broadcast(data.data, data.data, data.bytes(), ncclUint8, root, comm_, s)); })->wait();
   }
   void send(ConstView data, int to, int tag, const Stream& stream) override {
     check_peer(*this, "send", to, tag);
     check();
-    if (data.device.is_cpu()) return host_.send(data, to, tag, stream);
+    if (data.device.is_cpu()) return inner_.send(data, to, tag, stream);
     run(stream, [&](cudaStream_t s) { TW_NCCL_CHECK(nccl().send(data.data, data.bytes(), ncclUint8, to, comm_, s)); })->wait();
   }
   void recv(View data, int from, int tag, const Stream& stream) override {
     check_peer(*this, "recv", from, tag);
     check();
-    if (data.device.is_cpu()) return host_.recv(data, from, tag, stream);
+    if (data.device.is_cpu()) return inner_.recv(data, from, tag, stream);
     run(stream, [&](cudaStream_t s) { TW_NCCL_CHECK(nccl().recv(data.data, data.bytes(), ncclUint8, from, comm_, s)); })->wait();
   }
 
@@ -161,7 +161,7 @@ class NcclCommunicator final : public DeviceOrHost {
   Pending start_all_to_all(ConstView in, View out, const Stream& stream) override {
     check_all_to_all(*this, "all_to_all", in, out);
     check();
-    if (in.device.is_cpu()) return host_.start_all_to_all(in, out, stream);
+    if (in.device.is_cpu()) return inner_.start_all_to_all(in, out, stream);
     const size_t part = in.bytes() / size_t(size());
     return run(stream, [&](cudaStream_t s) {
       TW_NCCL_CHECK(nccl().group_start());
@@ -175,13 +175,13 @@ class NcclCommunicator final : public DeviceOrHost {
   Pending start_all_gather(ConstView in, View out, const Stream& stream) override {
     check_all_gather(*this, "all_gather", in, out);
     check();
-    if (in.device.is_cpu()) return host_.start_all_gather(in, out, stream);
+    if (in.device.is_cpu()) return inner_.start_all_gather(in, out, stream);
     return run(stream, [&](cudaStream_t s) { TW_NCCL_CHECK(nccl().all_gather(in.data, out.data, in.bytes(), ncclUint8, comm_, s)); });
   }
   Pending start_all_reduce(View data, ReduceOp op, const Stream& stream) override {
     check_reducible(*this, "all_reduce", data);
     check();
-    if (data.device.is_cpu()) return host_.start_all_reduce(data, op, stream);
+    if (data.device.is_cpu()) return inner_.start_all_reduce(data, op, stream);
     return run(stream, [&](cudaStream_t s) {
       TW_NCCL_CHECK(nccl().all_reduce(data.data, data.data, units(data), native(data.dtype), native(op), comm_, s));
     });
@@ -190,7 +190,7 @@ class NcclCommunicator final : public DeviceOrHost {
   std::unique_ptr<Communicator> split(int color, int key) override {
     check_color(*this, color);
     check();
-    std::unique_ptr<Communicator> part = host_.split(color, key);
+    std::unique_ptr<Communicator> part = inner_.split(color, key);
     Communicator& host = *part;
     return std::make_unique<NcclCommunicator>(host, std::move(part), stream_);
   }

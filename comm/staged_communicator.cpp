@@ -22,63 +22,63 @@ class StagedCommunicator final : public DeviceOrHost {
  public:
   StagedCommunicator(Communicator& host, std::unique_ptr<Communicator> owned, const Stream& stream)
       : DeviceOrHost(host, std::move(owned)), stream_(stream), queue_(stream.device(), stream.team()) {}
-  std::string transport() const override { return host_.transport() + " through host memory"; }
+  std::string transport() const override { return inner_.transport() + " through host memory"; }
 
   void reduce_scatter(ConstView in, View out, ReduceOp op, const Stream& stream) override {
     check_reducible(*this, "reduce_scatter", in);
     check_parts(*this, "reduce_scatter", out, in);
-    if (in.device.is_cpu()) return host_.reduce_scatter(in, out, op, stream);
+    if (in.device.is_cpu()) return inner_.reduce_scatter(in, out, op, stream);
     const int a = buffer(in.bytes()), b = buffer(out.bytes());
     to_host(in, a, stream);
-    host_.reduce_scatter(view(a, in), view(b, out), op, stream);
+    inner_.reduce_scatter(view(a, in), view(b, out), op, stream);
     to_device(b, out, stream);
     give(a), give(b);
   }
   void broadcast(View data, int root, const Stream& stream) override {
     check_root(*this, "broadcast", root);
-    if (data.device.is_cpu()) return host_.broadcast(data, root, stream);
+    if (data.device.is_cpu()) return inner_.broadcast(data, root, stream);
     const int a = buffer(data.bytes());
     if (rank() == root) to_host(data, a, stream);
-    host_.broadcast(view(a, data), root, stream);
+    inner_.broadcast(view(a, data), root, stream);
     if (rank() != root) to_device(a, data, stream);
     give(a);
   }
   void send(ConstView data, int to, int tag, const Stream& stream) override {
     check_peer(*this, "send", to, tag);
-    if (data.device.is_cpu()) return host_.send(data, to, tag, stream);
+    if (data.device.is_cpu()) return inner_.send(data, to, tag, stream);
     const int a = buffer(data.bytes());
     to_host(data, a, stream);
-    host_.send(view(a, data), to, tag, stream);
+    inner_.send(view(a, data), to, tag, stream);
     give(a);
   }
   void recv(View data, int from, int tag, const Stream& stream) override {
     check_peer(*this, "recv", from, tag);
-    if (data.device.is_cpu()) return host_.recv(data, from, tag, stream);
+    if (data.device.is_cpu()) return inner_.recv(data, from, tag, stream);
     const int a = buffer(data.bytes());
-    host_.recv(view(a, data), from, tag, stream);
+    inner_.recv(view(a, data), from, tag, stream);
     to_device(a, data, stream);
     give(a);
   }
 
   Pending start_all_to_all(ConstView in, View out, const Stream& stream) override {
     check_all_to_all(*this, "all_to_all", in, out);
-    if (in.device.is_cpu()) return host_.start_all_to_all(in, out, stream);
-    return begin(in, out, false, [this](ConstView a, View b) { return host_.start_all_to_all(a, b, stream_); }, stream);
+    if (in.device.is_cpu()) return inner_.start_all_to_all(in, out, stream);
+    return begin(in, out, false, [this](ConstView a, View b) { return inner_.start_all_to_all(a, b, stream_); }, stream);
   }
   Pending start_all_gather(ConstView in, View out, const Stream& stream) override {
     check_all_gather(*this, "all_gather", in, out);
-    if (in.device.is_cpu()) return host_.start_all_gather(in, out, stream);
-    return begin(in, out, false, [this](ConstView a, View b) { return host_.start_all_gather(a, b, stream_); }, stream);
+    if (in.device.is_cpu()) return inner_.start_all_gather(in, out, stream);
+    return begin(in, out, false, [this](ConstView a, View b) { return inner_.start_all_gather(a, b, stream_); }, stream);
   }
   Pending start_all_reduce(View data, ReduceOp op, const Stream& stream) override {
     check_reducible(*this, "all_reduce", data);
-    if (data.device.is_cpu()) return host_.start_all_reduce(data, op, stream);
-    return begin(data, data, true, [this, op](ConstView, View b) { return host_.start_all_reduce(b, op, stream_); }, stream);
+    if (data.device.is_cpu()) return inner_.start_all_reduce(data, op, stream);
+    return begin(data, data, true, [this, op](ConstView, View b) { return inner_.start_all_reduce(b, op, stream_); }, stream);
   }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
     check_color(*this, color);
-    std::unique_ptr<Communicator> part = host_.split(color, key);
+    std::unique_ptr<Communicator> part = inner_.split(color, key);
     Communicator& host = *part;
     return std::make_unique<StagedCommunicator>(host, std::move(part), stream_);
   }
