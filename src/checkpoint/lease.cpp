@@ -17,6 +17,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/host.h"
 #include "src/core/json_guard.h"
 #include "src/core/log.h"
 
@@ -36,24 +37,13 @@ std::string first_line(const fs::path& path) {
   }
 }
 
-std::string link_target(const char* path) {
-  std::error_code e;
-  const fs::path target = fs::read_symlink(path, e);
-  return e ? "" : target.string();
-}
-
 // Field 22 of /proc/PID/stat: when the process was started, in ticks since boot. Tells it from a later process that
 // got the same number. "" = not to be seen (it may be hidden from us), "ended" = it only was not collected yet (a
 // killed rank whose launcher went first).
 std::string process_start(int64_t pid) {
-  const std::string stat = first_line("/proc/" + std::to_string(pid) + "/stat");
-  const size_t name_end = stat.rfind(')');  // the name may hold spaces and brackets
-  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return "";
-  if (const char state = stat[name_end + 2]; state == 'Z' || state == 'X') return "ended";
-  size_t at = name_end;
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = stat.find(' ', at + 1);
-  if (at == std::string::npos) return "";
-  return stat.substr(at + 1, stat.find(' ', at + 1) - at - 1);
+  const ProcessStat stat(std::to_string(pid));
+  const std::string state = stat.field(3);
+  return state == "Z" || state == "X" ? "ended" : stat.field(22);
 }
 
 struct Holder {
@@ -63,13 +53,11 @@ struct Holder {
 
   static Holder self() {
     Holder h;
-    char host[256] = {};
-    ::gethostname(host, sizeof host - 1);
     h.pid = ::getpid();
-    h.host = host;
+    h.host = host_name();
     h.machine = first_line("/etc/machine-id");
-    h.boot = first_line("/proc/sys/kernel/random/boot_id");
-    h.pid_space = link_target("/proc/self/ns/pid");
+    h.boot = boot_id();
+    h.pid_space = namespace_id("pid");
     h.pid_start = process_start(h.pid);
     h.start = iso_time(unix_seconds());
     // launch/supervise and Slurm start a job again only after the earlier attempt has ended, or its host is lost.
@@ -217,10 +205,7 @@ RunLease RunLease::acquire(const fs::path& folder) {
     const fs::path temporary = folder / fmt::format("{}{}.{}.{}", kTemporaryPrefix, self.host, self.pid, ::gettid());
     bool won = false;
     try {
-      FileDescriptor fd = open_to_write(temporary);
-      write_exactly(fd.get(), lease.content_.data(), lease.content_.size(), 0, temporary);
-      flush_to_disk(fd.get(), temporary);
-      fd.reset();
+      write_flushed(temporary, lease.content_);
       won = ::link(temporary.c_str(), lease.file_.c_str()) == 0;
       if (!won && errno == EEXIST) {
         // NFS may answer so to a call that was sent twice and succeeded the first time.

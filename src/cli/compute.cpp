@@ -1,4 +1,5 @@
 #include "src/cli/compute.h"
+#include "src/core/host.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,7 +8,6 @@
 #include "comm/marked_communicator.h"
 #include "comm/self.h"
 #include "src/core/log.h"
-#include "src/meter/status.h"
 #include "src/train/training_options.h"
 
 namespace tw {

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <new>
 #include <optional>
 #include <string>
@@ -23,6 +22,7 @@
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/signals.h"
+#include "src/machine/kernel_files.h"
 #include "src/watchdog/watchdog.h"
 
 namespace tw {
@@ -40,16 +40,10 @@ void print_overview(std::FILE* to) {
 
 // What this process has of memory and what it may have, where the kernel says so.
 std::string memory_in_use() {
-  std::string text;
-  std::ifstream status("/proc/self/status"), machine("/proc/meminfo");
-  const auto kibibytes = [](std::ifstream& file, std::string_view key) {
-    for (std::string line; std::getline(file, line);)
-      if (line.starts_with(key)) return std::strtoll(line.c_str() + key.size(), nullptr, 10);
-    return 0LL;
-  };
-  const auto space = kibibytes(status, "VmSize:"), held = kibibytes(status, "VmRSS:"), left = kibibytes(machine, "MemAvailable:");
-  text = fmt::format("this process holds {} of {} of address space; {} are left on this machine", human_bytes(double(held) * 1024),
-                     human_bytes(double(space) * 1024), human_bytes(double(left) * 1024));
+  const std::string status = kernel_text("/proc/self/status"), machine = kernel_text("/proc/meminfo");
+  const auto bytes = [](const std::string& of, std::string_view name) { return human_bytes(1024 * std::strtod(kernel_field(of, name).c_str(), nullptr)); };
+  std::string text = fmt::format("this process holds {} of {} of address space; {} are left on this machine", bytes(status, "VmRSS"),
+                                 bytes(status, "VmSize"), bytes(machine, "MemAvailable"));
   for (const auto& [resource, name] : {std::pair(RLIMIT_AS, "address space (ulimit -v)"), std::pair(RLIMIT_DATA, "memory (ulimit -d)")}) {
     rlimit most{};
     if (::getrlimit(resource, &most) == 0 && most.rlim_cur != RLIM_INFINITY)

@@ -2,29 +2,19 @@
 
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstring>
+#include <cstdlib>
 #include <ctime>
+
+#include "src/core/host.h"
 
 namespace tw {
 
 double process_age_seconds() noexcept {
-  // Field 22 of /proc/self/stat: start in clock ticks since boot; the name may hold spaces, so
-  // fields are counted from the last ')'.
-  char text[1024] = {};
-  std::FILE* f = std::fopen("/proc/self/stat", "r");
-  if (!f) return 0;
-  const size_t n = std::fread(text, 1, sizeof text - 1, f);
-  std::fclose(f);
-  if (n == 0) return 0;
-  const char* p = std::strrchr(text, ')');
-  for (int field = 2; p && field < 22; ++field) p = std::strchr(p + 1, ' ');
-  if (!p) return 0;
-  unsigned long long ticks = 0;
-  if (std::sscanf(p, " %llu", &ticks) != 1) return 0;
+  const std::string start = ProcessStat("self").field(22);  // clock ticks since boot
+  if (start.empty()) return 0;
   timespec t{};
   clock_gettime(CLOCK_BOOTTIME, &t);
-  return double(t.tv_sec) + double(t.tv_nsec) * 1e-9 - double(ticks) / double(sysconf(_SC_CLK_TCK));
+  return double(t.tv_sec) + double(t.tv_nsec) * 1e-9 - std::strtod(start.c_str(), nullptr) / double(sysconf(_SC_CLK_TCK));
 }
 
 double unix_seconds() noexcept {

@@ -142,6 +142,12 @@ void make_folders(const fs::path& path) {
            e ? e.message() : "a file of that name is in the way");
 }
 
+void write_flushed(const fs::path& path, std::string_view content) {
+  const FileDescriptor fd = open_to_write(path);
+  write_exactly(fd.get(), content.data(), content.size(), 0, path);
+  flush_to_disk(fd.get(), path);
+}
+
 AtomicFile::AtomicFile(const fs::path& path)
     : path_(path), temporary_(path.string() + ".tmp." + std::to_string(::getpid())), fd_(open_to_write(temporary_)) {}
 

@@ -64,6 +64,9 @@ class AtomicFile {
   int64_t at_ = 0;
   std::string waiting_;
 };
+
+// Writes a file and flushes it; its name is not flushed. Error(cannot_create), Error(io).
+void write_flushed(const std::filesystem::path& path, std::string_view content);
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 void fsync_path(const std::filesystem::path& path);  // file or folder; Error(io)
 void make_folders(const std::filesystem::path& path);  // Error(cannot_create)

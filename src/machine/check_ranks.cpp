@@ -13,9 +13,9 @@
 #include "src/core/file.h"
 #include "src/core/format.h"
 #include "src/core/hash.h"
+#include "src/core/host.h"
 #include "src/machine/checks.h"
 #include "src/machine/kernel_files.h"
-#include "src/meter/status.h"
 
 namespace tw {
 namespace fs = std::filesystem;

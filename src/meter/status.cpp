@@ -1,6 +1,5 @@
 #include "src/meter/status.h"
 
-#include <climits>
 #include <ctime>
 
 #include <nlohmann/json.hpp>
@@ -9,6 +8,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/host.h"
 #include "src/core/json_guard.h"
 
 namespace tw {
@@ -43,11 +43,6 @@ RunState state_of(int exit_code) {
   if (exit_code == int(ExitCode::ok)) return RunState::done;
   return exit_code == int(ExitCode::requeue) || exit_code == int(ExitCode::budget) ? RunState::stopped
                                                                                    : RunState::failed;
-}
-
-std::string host_name() {
-  char name[HOST_NAME_MAX + 1] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 && name[0] ? name : "unknown";
 }
 
 std::string program_version() { return TW_VERSION; }

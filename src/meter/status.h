@@ -32,7 +32,6 @@ RunState state_of(int exit_code);
 // Nothing where there is none; Error(data) where it is damaged.
 std::optional<RunStatus> read_status(const std::filesystem::path& folder);
 
-std::string host_name();
 std::string program_version();  // "0.1.0"
 
 }  // namespace tw

@@ -8,8 +8,8 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/hash.h"
+#include "src/core/host.h"
 #include "src/core/log.h"
-#include "src/meter/status.h"
 
 namespace tw {
 namespace {

@@ -8,6 +8,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/host.h"
 #include "src/core/json_guard.h"
 #include "src/meter/report/facts.h"
 #include "src/meter/status.h"

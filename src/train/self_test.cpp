@@ -1,7 +1,5 @@
 #include "src/train/self_test.h"
 
-#include <unistd.h>
-
 #include <bit>
 #include <vector>
 
@@ -9,15 +7,11 @@
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
 #include "src/core/fault.h"
+#include "src/core/host.h"
 #include "src/core/rng.h"
 
 namespace tw {
 namespace {
-
-std::string host_name() {
-  char name[256] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
-}
 
 // Numbers from -8 to 8: a product of two is below 2^7 and a sum of 2^16 such products below 2^24, so fp32 and bf16 lose nothing.
 int small_number(uint32_t which, int64_t i) {

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
-#include <limits.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +13,8 @@
 #include <cstring>
 #include <sstream>
 
+#include "src/core/host.h"
+
 namespace tw {
 namespace {
 
@@ -24,16 +25,6 @@ std::vector<std::string> parts_of(const std::string& text, char separator) {
   std::istringstream in(text);
   for (std::string part; std::getline(in, part, separator);) parts.push_back(part);
   return parts;
-}
-
-std::string link_target(const char* path) {
-  char text[128] = {};
-  return ::readlink(path, text, sizeof text - 1) > 0 ? text : "";
-}
-
-std::string host() {
-  char name[HOST_NAME_MAX + 1] = {};
-  return ::gethostname(name, sizeof name - 1) == 0 && name[0] ? name : "unknown";
 }
 
 // wanted: a name, or a network as 10.0.0.0/8.
@@ -65,15 +56,7 @@ void make_sane(Beat& b) {
 
 }  // namespace
 
-std::string node_identity() {
-  std::string boot;
-  try {
-    boot = read_file("/proc/sys/kernel/random/boot_id", 64);
-  } catch (const Error&) {
-  }
-  while (!boot.empty() && boot.back() == '\n') boot.pop_back();
-  return boot + '+' + host() + '+' + link_target("/proc/self/ns/pid") + '+' + link_target("/proc/self/ns/net");
-}
+std::string node_identity() { return boot_id() + '+' + host_name() + '+' + namespace_id("pid") + '+' + namespace_id("net"); }
 
 std::vector<in_addr> own_addresses() {
   const char* told = std::getenv("OMPI_MCA_btl_tcp_if_include");

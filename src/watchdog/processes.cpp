@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "src/core/host.h"
+
 namespace tw {
 namespace {
 
@@ -24,17 +26,6 @@ std::string read_start(const std::string& path) {
   return n > 0 ? std::string(text, size_t(n)) : "";
 }
 
-// Field `number` (from 1) of /proc/.../stat; the name, field 2, may hold anything.
-const char* field(const std::string& stat, int number) {
-  const size_t name_end = stat.rfind(')');
-  const char* at = name_end == std::string::npos ? nullptr : stat.c_str() + name_end;
-  for (int f = 2; at && f < number; ++f) {
-    at = std::strchr(at, ' ');
-    if (at) ++at;
-  }
-  return at;
-}
-
 uint64_t value_of(const std::string& text, const char* key) {
   const size_t at = text.find(key);
   return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + std::strlen(key), nullptr, 10);
@@ -42,9 +33,8 @@ uint64_t value_of(const std::string& text, const char* key) {
 
 // Bytes of disks and pages that had to be fetched. Grows as long as there is reading or writing.
 uint64_t disk_activity() {
-  const std::string io = read_start("/proc/self/io"), stat = read_start("/proc/self/stat");
-  const char* faults = field(stat, 12);
-  return value_of(io, "\nread_bytes: ") + value_of(io, "\nwrite_bytes: ") + (faults ? std::strtoull(faults, nullptr, 10) : 0);
+  const std::string io = read_start("/proc/self/io"), faults = ProcessStat("self").field(12);
+  return value_of(io, "\nread_bytes: ") + value_of(io, "\nwrite_bytes: ") + std::strtoull(faults.c_str(), nullptr, 10);
 }
 
 std::map<int, uint64_t> queue_times() {
@@ -101,10 +91,9 @@ MateState Mate::state() const {
   if (!process_) return MateState::unknown;
   pollfd end{.fd = process_.get(), .events = POLLIN, .revents = 0};
   if (::poll(&end, 1, 0) == 1) return MateState::gone;
-  const std::string stat = read_start(fmt::format("/proc/{}/stat", pid_));
-  const char* state = field(stat, 3);
-  if (!state) return MateState::unknown;
-  return *state == 'T' || *state == 't' ? MateState::stopped : *state == 'Z' || *state == 'X' ? MateState::gone : MateState::runs;
+  const std::string state = ProcessStat(std::to_string(pid_)).field(3);
+  if (state.empty()) return MateState::unknown;
+  return state == "T" || state == "t" ? MateState::stopped : state == "Z" || state == "X" ? MateState::gone : MateState::runs;
 }
 
 void Mate::kill() const {

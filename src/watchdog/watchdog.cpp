@@ -18,6 +18,7 @@
 
 #include "src/core/build_id.h"
 #include "src/core/clock.h"
+#include "src/core/host.h"
 #include "src/core/log.h"
 #include "src/core/stacks.h"
 #include "src/watchdog/datagrams.h"
@@ -108,12 +109,10 @@ Watchdog::Watchdog(Communicator& world, const WatchdogOptions& options)
   std::memcpy(token.data(), bytes.data(), sizeof token);
   // Where one rank has no socket, all say so.
   std::string failure, own_node = node_identity();
-  Contact own{.host = "unknown", .node = own_node, .pid = ::getpid()};
+  Contact own{.host = host_name(), .node = own_node, .pid = ::getpid()};
   const bool one_host = all_reduce_value(world, int64_t(world.node_size() == size_), ReduceOp::min) != 0;
   try {
     datagrams_ = std::make_unique<Datagrams>(token, rank_, one_host);
-    char name[256] = "unknown";
-    if (::gethostname(name, sizeof name - 1) == 0) own.host = name;
     std::vector<in_addr> addresses = own_addresses();
     if (one_host || addresses.empty()) addresses = {in_addr{htonl(INADDR_LOOPBACK)}};
     for (const in_addr a : addresses) {
@@ -311,6 +310,12 @@ void Watchdog::decide(const Finding& finding) {
 void Watchdog::obey(const Verdict& verdict) {
   const auto code = ExitCode(verdict.exit_code);
   give_up(code, {verdict.culprit}, verdict.link != 0);
+  // Heard of one that hears nothing of rank 0: the other end of the link is the one to name, before it records what it sees.
+  if (leader_ && verdict.link && verdict.culprit == rank_ && options_.record) {
+    const auto host = [&](int r) { return contacts_[size_t(r)].host; };
+    options_.record(code, fmt::format("rank {} (host {}) hears nothing of rank {} (host {}), which hears it: the link is down one way",
+                                      verdict.header.rank, host(verdict.header.rank), rank_, host(rank_)));
+  }
   if (verdict.culprit == rank_ || verdict.culprit < 0) log_line(LogLevel::quiet, fmt::format("told by rank {}: {}", verdict.header.rank, verdict.reason));
   write_stacks(verdict.culprit == rank_);
   for (int i = 0; i < 3; ++i) datagrams_->send(verdict.header.rank, Done{});

@@ -8,6 +8,7 @@
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/host.h"
 #include "tests/meter/scratch_folder.h"
 
 namespace tw {
