@@ -16,6 +16,14 @@ struct Checksum {
 };
 void checksum(const Checksum& op, const Stream& stream);
 
+// Of checksums on the host, modulo 2^64: that of all they are of, where their words lie at places of their own.
+template <class Sums>
+int64_t checksum_total(const Sums& sums) {
+  uint64_t all = 0;
+  for (const int64_t sum : sums) all += uint64_t(sum);
+  return int64_t(all);
+}
+
 // constexpr, so that GPUs may call it too.
 constexpr uint64_t checksum_term(uint32_t word, uint64_t place) noexcept { return uint64_t(word) * uint32_t(2 * place + 1); }
 

@@ -83,10 +83,7 @@ void write_manifest(const fs::path& checkpoint, const Manifest& manifest) {
   const fs::path path = checkpoint / kManifestName, temporary = path.string() + std::string(kTemporaryEnd);
   const std::string text = to_text(manifest);
   try {
-    FileDescriptor fd = open_to_write(temporary);
-    write_exactly(fd.get(), text.data(), text.size(), 0, temporary);
-    flush_to_disk(fd.get(), temporary);
-    fd.reset();
+    write_flushed(temporary, text);
     TW_CHECK(read_file(temporary) == text, io, "{} was written but reads back differently", temporary.string());
     fault_point("checkpoint.after_manifest_tmp");
     rename_file(temporary, path);

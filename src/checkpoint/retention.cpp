@@ -79,6 +79,18 @@ void sweep_litter(const fs::path& folder) {
   }
 }
 
+void move_to_trash(const fs::path& folder, const fs::path& checkpoint) {
+  const fs::path trash = folder / kTrashName;
+  make_folders(trash);
+  std::error_code e;
+  fs::remove_all(trash / checkpoint.filename(), e);
+  fault_point("checkpoint.during_retention");
+  fs::rename(checkpoint, trash / checkpoint.filename(), e);
+  TW_CHECK(!e, io, "cannot move {} to {}: {}", checkpoint.string(), trash.string(), e.message());
+  fsync_path(folder);
+  fault_point("checkpoint.during_retention");
+}
+
 BestCheckpoint find_best(const fs::path& folder, const std::vector<std::string>& damaged) {
   BestCheckpoint best;
   for (const CheckpointFolder& c : list_checkpoints(folder)) {
@@ -102,15 +114,7 @@ void retain(const fs::path& folder, const fs::path& committed, const Retention& 
                         (rules.keep_every > 0 && c.name.step % rules.keep_every == 0);
     if (whole < rules.keep_latest_k && !damaged && looks_whole(c.path)) ++whole;
     if (wanted) continue;
-    const fs::path trash = folder / kTrashName;
-    make_folders(trash);
-    std::error_code e;
-    fs::remove_all(trash / c.path.filename(), e);
-    fault_point("checkpoint.during_retention");
-    fs::rename(c.path, trash / c.path.filename(), e);
-    TW_CHECK(!e, io, "cannot move {} to {}: {}", c.path.string(), trash.string(), e.message());
-    fsync_path(folder);
-    fault_point("checkpoint.during_retention");
+    move_to_trash(folder, c.path);
     log_debug("removed checkpoint {}", c.path.string());
   }
   empty_trash(folder);

@@ -13,6 +13,9 @@ void sweep_litter(const std::filesystem::path& folder);
 // Removes one unfinished folder, as sweep_litter does.
 void remove_unfinished(const std::filesystem::path& checkpoint);
 
+// A checkpoint that is no longer wanted leaves the list of `folder` at once, and the disk with the next save. Error(io), Error(cannot_create).
+void move_to_trash(const std::filesystem::path& folder, const std::filesystem::path& checkpoint);
+
 // Keeps the newest `keep_latest_k` checkpoints that look whole (MANIFEST readable, files there in their size),
 // those of steps divisible by keep_every (0 = none), the one of the lowest validation loss (keep_best), and `committed`, the
 // one just saved. What `damaged` names is none of them. The others are moved to .trash first, so that a removal that is cut

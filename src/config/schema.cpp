@@ -113,7 +113,7 @@ constexpr ConfigKey kKeys[] = {
 
     {"metrics.log_interval", integer, "1", 1, 1000000, "", "Steps from one line of metrics to the next."},
     {"metrics.tensorboard", boolean, "true", 0, 0, "", "Write TensorBoard events."},
-    {"metrics.jsonl", boolean, "true", 0, 0, "", "Write metrics.jsonl, one object a step."},
+    {"metrics.jsonl", boolean, "true", 0, 0, "", "Write metrics.jsonl, one object a step, evaluation and save."},
     {"metrics.port", integer, "0", 0, 65535, "", "TCP port of 127.0.0.1 where rank 0 shows the same figures, and the state of all ranks, to Prometheus (GET /metrics) while training; 0 = none."},
 
     {"watchdog.enabled", boolean, "true", 0, 0, "", "Several ranks: end the job, naming the rank, where one is lost, stopped or makes no progress. false for work with a debugger."},

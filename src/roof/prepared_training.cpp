@@ -19,8 +19,6 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-using Files = std::vector<std::shared_ptr<const TokenFile>>;
-
 // Tokens below `vocab`, the same on every rank, in a file that is gone from its folder when this returns: what is mapped
 // stays.
 std::shared_ptr<const TokenFile> random_tokens(int64_t vocab, int64_t count) {
@@ -36,13 +34,6 @@ std::shared_ptr<const TokenFile> random_tokens(int64_t vocab, int64_t count) {
   } const removed{name};
   write_exactly(fd.get(), ids.data(), ids.size() * sizeof(uint32_t), 0, name);
   return TokenFile::open(name, 32);
-}
-
-Files open_data(const Config& config) {
-  Files files;
-  for (const std::string& path : config.get<std::vector<std::string>>("data.train"))
-    files.push_back(TokenFile::open(path, config.get<int>("data.raw_bits")));
-  return files;
 }
 
 // What the trainer will lay out, without allocating it.
@@ -62,11 +53,10 @@ size_t arena_bytes(const TrainerOptions& o, Communicator& comm, Device device) {
 
 PreparedTraining prepare_training(Config& config, Communicator& comm, const Stream& stream, int64_t steps, bool whole) {
   PreparedTraining p;
-  Files& files = p.files;
-  files = open_data(config);
+  auto& files = p.files;
+  files = open_token_files(config, "data.train");
   p.random_tokens = files.empty();
-  int64_t vocab = 0;
-  for (const auto& f : files) vocab = std::max(vocab, f->vocab_size());
+  int64_t vocab = largest_vocab(files);
   if (files.empty()) vocab = config.get<int64_t>(config.get<int64_t>("model.vocab_size") > 0 ? "model.vocab_size" : "tokenizer.vocab_size");
   p.options.model = resolve_model(config, vocab, std::nullopt);
 

@@ -1,20 +1,14 @@
 // A communicator whose calls are timed beside the ops: the exchange of gradients and weights is part of a step.
 #pragma once
-#include "comm/communicator.h"
+#include "comm/forwarding_communicator.h"
 #include "src/roof/op_times.h"
 
 namespace tw {
 
-class WatchedCommunicator final : public Communicator {
+class WatchedCommunicator final : public ForwardingCommunicator {
  public:
   // Both must outlive this.
-  WatchedCommunicator(Communicator& comm, OpTimes& times) : comm_(comm), times_(times) {}
-
-  int rank() const override { return comm_.rank(); }
-  int size() const override { return comm_.size(); }
-  int node_rank() const override { return comm_.node_rank(); }
-  int node_size() const override { return comm_.node_size(); }
-  std::string transport() const override { return comm_.transport(); }
+  WatchedCommunicator(Communicator& comm, OpTimes& times) : ForwardingCommunicator(comm), times_(times) {}
 
   void all_reduce(View buffer, ReduceOp op, const Stream& stream) override;
   void reduce_scatter(ConstView in, View out, ReduceOp op, const Stream& stream) override;
@@ -29,15 +23,13 @@ class WatchedCommunicator final : public Communicator {
   Pending start_all_gather(ConstView in, View out, const Stream& stream) override;
   Pending start_all_reduce(View buffer, ReduceOp op, const Stream& stream) override;
   // Of the parts nothing is told.
-  std::unique_ptr<Communicator> split(int color, int key) override { return comm_.split(color, key); }
-  [[noreturn]] void abort(int exit_code) override;
+  std::unique_ptr<Communicator> split(int color, int key) override { return inner_.split(color, key); }
 
  private:
   // bytes: of all ranks' parts together; copied: what a rank alone moves within its memory.
   template <class Call>
   auto timed(const char* name, double bytes, double copied, Call&& call);
 
-  Communicator& comm_;
   OpTimes& times_;
 };
 

@@ -1,18 +1,14 @@
 #include "src/train/exchange_sums.h"
 
 #include <algorithm>
-#include <numeric>
+#include <span>
 
 #include "kernels/checksum.h"
 #include "kernels/fill.h"
 
 namespace tw {
 namespace {
-int64_t total(const Tensor& sums) {
-  uint64_t all = 0;
-  for (int64_t i = 0; i < sums.count(); ++i) all += uint64_t(sums.as<int64_t>()[i]);
-  return int64_t(all);
-}
+int64_t total(const Tensor& sums) { return checksum_total(std::span(sums.as<int64_t>(), size_t(sums.count()))); }
 }  // namespace
 
 void ExchangeSums::plan(ArenaPlan& plan) {
@@ -32,6 +28,7 @@ void ExchangeSums::bind(const Arena& arena, const Stream& stream) {
 
 void ExchangeSums::begin(bool wanted, const Stream& stream) {
   wanted_ = wanted;
+  if (!wanted) return;
   for (const View& sums : {sent_, arrived_, summed_, reduced_}) zero({.x = sums}, stream);
 }
 
@@ -53,6 +50,7 @@ void ExchangeSums::reduced(int bucket, ConstView values, const Stream& stream) {
 }
 
 void ExchangeSums::fetch(const Stream& stream) {
+  if (!wanted_) return;
   copy(sent_, host_sent_.view(), stream), copy(arrived_, host_arrived_.view(), stream);
   copy(summed_, host_summed_.view(), stream), copy(reduced_, host_reduced_.view(), stream);
 }

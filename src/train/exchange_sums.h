@@ -31,7 +31,7 @@ class ExchangeSums {
   // bucket (n), where a library's all-reduce made it: the same on every rank.
   void reduced(int bucket, ConstView values, const Stream& stream);
 
-  // To the host, valid after synchronize(stream). Without sums in this step all are 0.
+  // To the host, valid after synchronize(stream) in a step in which sums are taken.
   void fetch(const Stream& stream);
   int64_t total_sent() const;
   int64_t total_arrived() const;

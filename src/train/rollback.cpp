@@ -7,9 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <system_error>
 
 #include "src/checkpoint/names.h"
+#include "src/checkpoint/retention.h"
+#include "src/checkpoint/vote.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
 
@@ -32,10 +33,8 @@ std::optional<Checkpoint> go_back(const fs::path& folder, int64_t most_steps, Co
       std::optional<Checkpoint> found = open_checkpoint(path, comm);
       if (!found || found->info().trainer_json.empty()) continue;
       for (size_t newer = 0; leader && newer < i; ++newer) {
-        std::error_code e;
-        fs::create_directories(folder / kTrashName, e);
-        fs::rename(there[newer].path, folder / kTrashName / there[newer].path.filename(), e);
-        if (e) log_warning("{} is left behind, but cannot be moved away: {}", there[newer].path.string(), e.message());
+        const Vote moved = cast_vote([&] { return move_to_trash(folder, there[newer].path), std::string(); });
+        if (!moved.ok()) log_warning("{} is left behind: {}", there[newer].path.string(), moved.text);
       }
       return found;
     } catch (const Error& e) {

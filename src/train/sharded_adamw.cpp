@@ -129,25 +129,18 @@ std::vector<TensorSlice> ShardedAdamW::slices(Staging& staging) {
     }
     staging.to_host(m_, host_m_.view());
     staging.to_host(v_, host_v_.view());
-    return slices_of_copies();
   }
-  std::vector<TensorSlice> all;
-  visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
-    const int64_t first = layout_.local(b).begin + at, last = first + end - begin;
-    all.push_back({p.name, "weight", p.shape, begin, end, master(b).flat(at, at + end - begin)});
-    all.push_back({p.name, "m", p.shape, begin, end, m_.flat(first, last)});
-    all.push_back({p.name, "v", p.shape, begin, end, v_.flat(first, last)});
-  });
-  return all;
+  return slices_of(m_.device.is_cuda());
 }
 
-std::vector<TensorSlice> ShardedAdamW::slices_of_copies() const {
+std::vector<TensorSlice> ShardedAdamW::slices_of(bool copies) const {
   std::vector<TensorSlice> all;
   visit_owned([&](const ParameterInfo& p, int b, int64_t begin, int64_t end, int64_t at) {
     const int64_t first = layout_.local(b).begin + at, last = first + end - begin;
-    all.push_back({p.name, "weight", p.shape, begin, end, host_master_.view().flat(first, last)});
-    all.push_back({p.name, "m", p.shape, begin, end, host_m_.view().flat(first, last)});
-    all.push_back({p.name, "v", p.shape, begin, end, host_v_.view().flat(first, last)});
+    const ConstView weight = copies ? host_master_.view().flat(first, last) : master(b).flat(at, at + end - begin);
+    all.push_back({p.name, "weight", p.shape, begin, end, weight});
+    all.push_back({p.name, "m", p.shape, begin, end, (copies ? host_m_.view() : m_).flat(first, last)});
+    all.push_back({p.name, "v", p.shape, begin, end, (copies ? host_v_.view() : v_).flat(first, last)});
   });
   return all;
 }
@@ -178,7 +171,7 @@ std::vector<TensorSlice> ShardedAdamW::snapshot(const Stream& stream) {
   take(m_, host_m_.view());
   take(v_, host_v_.view());
   synchronize(stream);
-  return slices_of_copies();
+  return slices_of(true);
 }
 
 void ShardedAdamW::load(const Checkpoint& checkpoint, bool optimizer, Staging& staging, const Stream& stream) {

@@ -57,7 +57,7 @@ class ShardedAdamW {
 
  private:
   View master(int bucket) const;  // fp32 owned slice
-  std::vector<TensorSlice> slices_of_copies() const;
+  std::vector<TensorSlice> slices_of(bool copies) const;  // of the copies on the host, or where the state lies
   template <class Visit>
   void visit_owned(Visit&& visit) const;
 

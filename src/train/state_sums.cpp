@@ -1,5 +1,7 @@
 #include "src/train/state_sums.h"
 
+#include <span>
+
 #include "kernels/checksum.h"
 #include "kernels/optimizer.h"
 
@@ -73,9 +75,7 @@ std::vector<StateSums::Damage> StateSums::settle(bool again) {
 }
 
 int64_t StateSums::weights() const {
-  uint64_t sum = 0;
-  for (int64_t i = 0; i < host_weights_.count(); ++i) sum += uint64_t(host_weights_.as<int64_t>()[i]);
-  return int64_t(sum);
+  return checksum_total(std::span(host_weights_.as<int64_t>(), size_t(host_weights_.count())));
 }
 int64_t StateSums::own_weights() const {
   uint64_t sum = 0;

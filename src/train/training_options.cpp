@@ -169,6 +169,19 @@ int resolve_threads(const Config& config, int ranks_on_node) {
   return std::max(1, cores / ranks_on_node);
 }
 
+std::vector<std::shared_ptr<const TokenFile>> open_token_files(const Config& config, const char* key) {
+  std::vector<std::shared_ptr<const TokenFile>> files;
+  for (const std::string& path : config.get<std::vector<std::string>>(key))
+    files.push_back(TokenFile::open(path, config.get<int>("data.raw_bits")));
+  return files;
+}
+
+int64_t largest_vocab(std::span<const std::shared_ptr<const TokenFile>> files) {
+  int64_t vocab = 0;
+  for (const auto& f : files) vocab = std::max(vocab, f->vocab_size());
+  return vocab;
+}
+
 TrainingData resolve_data(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files, int64_t vocab,
                           int64_t global_batch_size) {
   BatchOptions options = {.seq_len = config.get<int64_t>("training.seq_len"),

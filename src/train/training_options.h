@@ -33,6 +33,10 @@ int64_t resolve_steps(const Config& config, int64_t global_batch_size, int64_t s
 // Threads of this rank.
 int resolve_threads(const Config& config, int ranks_on_node);
 
+// The files a setting names ("data.train", "data.val"). Error(no_input), Error(data).
+std::vector<std::shared_ptr<const TokenFile>> open_token_files(const Config& config, const char* key);
+int64_t largest_vocab(std::span<const std::shared_ptr<const TokenFile>> files);  // 0 = none
+
 // The samples of a run and its length in steps. vocab: of the model. Error(config), Error(data).
 struct TrainingData {
   std::shared_ptr<const Batches> batches;

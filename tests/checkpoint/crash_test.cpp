@@ -8,7 +8,7 @@
 
 #include "src/core/error.h"
 #include "src/core/file.h"
-#include "tests/checkpoint/fixture.h"
+#include "tests/checkpoint/newest_toy.h"
 
 namespace tw {
 namespace {
@@ -37,14 +37,7 @@ class Crash : public testing::Test {
   Ended save(int64_t step, const std::string& fault = "") {
     return run_child({"save", folder_.path().string(), std::to_string(step)}, fault);
   }
-  // The newest checkpoint, read whole and compared.
-  int64_t newest() {
-    testing::internal::CaptureStderr();  // unfinished folders are named
-    const Checkpoint checkpoint = Checkpoint::open(folder_.path());
-    testing::internal::GetCapturedStderr();
-    EXPECT_EQ(wrong_elements(checkpoint, checkpoint.info().step, 2001), 0);
-    return checkpoint.info().step;
-  }
+  int64_t newest() { return newest_toy(folder_.path()); }
   // No name that a save does not leave behind on success.
   void expect_no_litter(const std::string& when) {
     for (const std::string& name : names_in(folder_.path())) {
@@ -116,7 +109,7 @@ TEST_F(Crash, AFailureAnywhereIsThrownByAllRanksAndLeavesNothing) {
         ASSERT_EQ(newest(), committed) << when;
         expect_no_litter(when);
       }
-  EXPECT_GT(failures, 30);
+  EXPECT_GE(failures, 40);
   std::printf("%d failures\n", failures);
 }
 

@@ -183,7 +183,7 @@ TEST_F(BadInput, TooLittleMemory) {
   // Whatever does not fit is said: a library that asks for its workspace for ever is not called.
   for (const char* kibibytes : {"310000", "330000", "400000", "500000"}) {
     const Ended e = limited(Words{"train", "--out", path(std::string("small") + kibibytes), "--data.train", raw_tokens(), "--model.vocab_size", "61"} + tiny(2), kibibytes);
-    if (e.code != 0) EXPECT_THAT(e.err, HasSubstr("memory")) << kibibytes;
+    if (e.code != 0) { EXPECT_THAT(e.err, HasSubstr("memory")) << kibibytes; }
   }
 }
 

@@ -90,4 +90,10 @@ std::vector<nlohmann::json> Cli::lines(const std::filesystem::path& file) const 
   return all;
 }
 
+std::vector<nlohmann::json> Cli::steps(const std::filesystem::path& run) const {
+  auto all = lines(run / "metrics.jsonl");
+  std::erase_if(all, [](const nlohmann::json& line) { return !line.contains("loss"); });
+  return all;
+}
+
 }  // namespace tw

@@ -31,6 +31,7 @@ class Cli : public testing::Test {
   std::string weights(const std::string& run) const;
   nlohmann::json json(const std::filesystem::path& file) const;
   std::vector<nlohmann::json> lines(const std::filesystem::path& file) const;
+  std::vector<nlohmann::json> steps(const std::filesystem::path& run) const;  // of metrics.jsonl, evaluations and saves left out
 
  private:
   TemporaryFolder folder_;

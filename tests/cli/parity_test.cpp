@@ -65,7 +65,7 @@ TEST_P(CliParity, ImportLogitsGreedyIdsTrainingAndExport) {
        nlohmann::json(min_ratio).dump(), "--lr_scheduler.warmup_steps", text(t["warmup_steps"]), "--optimizer.beta1", text(t["betas"][0]),
        "--optimizer.beta2", text(t["betas"][1]), "--optimizer.eps", text(t["eps"]), "--optimizer.weight_decay", text(t["weight_decay"])});
   ASSERT_EQ(trained.code, 0) << trained.err;
-  const auto metrics = lines(fs::path(path("trained")) / "metrics.jsonl");
+  const auto metrics = steps(path("trained"));
   ASSERT_EQ(metrics.size(), size_t(t["steps"]));
   for (size_t i = 0; i < metrics.size(); ++i) {
     EXPECT_NEAR(metrics[i]["loss"], t["loss"][i].get<double>(), 1e-5) << i;

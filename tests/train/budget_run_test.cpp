@@ -7,11 +7,11 @@
 
 #include "src/checkpoint/checkpoint.h"
 #include "src/core/file.h"
-#include "src/core/hash.h"
 #include "src/core/rng.h"
 #include "src/core/thread_team.h"
 #include "src/train/training_run.h"
 #include "tests/support/thread_comm.h"
+#include "tests/train/train_fixture.h"
 
 namespace tw {
 namespace {
@@ -79,16 +79,7 @@ class BudgetRun : public testing::Test {
     });
     return outcome;
   }
-  std::string weights(const std::string& run) const {
-    const Checkpoint checkpoint = Checkpoint::open(folder_ / run);
-    Sha256 sha;
-    for (const auto& t : checkpoint.tensors()) {
-      Tensor data({t.shape.count()}, DType::fp32);
-      checkpoint.read(t.name, t.slot, 0, t.shape.count(), data.view());
-      sha.update(data.view().data, data.view().bytes());
-    }
-    return sha.hex();
-  }
+  std::string weights(const std::string& run) const { return state_hash(Checkpoint::open(folder_ / run)); }
   nlohmann::json json(const std::string& file) const { return nlohmann::json::parse(read_file(folder_ / file)); }
 
   fs::path folder_;

@@ -13,12 +13,12 @@
 #include "src/checkpoint/names.h"
 #include "src/core/fault.h"
 #include "src/core/file.h"
-#include "src/core/hash.h"
 #include "src/core/rng.h"
 #include "src/core/signals.h"
 #include "src/core/thread_team.h"
 #include "src/train/training_run.h"
 #include "tests/support/thread_comm.h"
+#include "tests/train/train_fixture.h"
 
 namespace tw {
 namespace {
@@ -75,16 +75,7 @@ class Rollback : public testing::Test {
     });
     return outcome;
   }
-  std::string weights(const std::string& run) const {
-    const Checkpoint checkpoint = Checkpoint::open(folder_ / run);
-    Sha256 sha;
-    for (const auto& t : checkpoint.tensors()) {
-      Tensor data({t.shape.count()}, DType::fp32);
-      checkpoint.read(t.name, t.slot, 0, t.shape.count(), data.view());
-      sha.update(data.view().data, data.view().bytes());
-    }
-    return sha.hex();
-  }
+  std::string weights(const std::string& run) const { return state_hash(Checkpoint::open(folder_ / run)); }
   std::vector<nlohmann::json> lines(const std::string& run, const char* file) const {
     std::vector<nlohmann::json> all;
     if (!fs::exists(folder_ / run / file)) return all;
@@ -92,9 +83,13 @@ class Rollback : public testing::Test {
     for (std::string line; std::getline(text, line);) all.push_back(nlohmann::json::parse(line));
     return all;
   }
-  double last_losses(const std::string& run) const {  // mean of 20 steps
+  std::vector<nlohmann::json> steps(const std::string& run) const {  // evaluations and saves left out
     auto all = lines(run, "metrics.jsonl");
-    std::erase_if(all, [](const nlohmann::json& line) { return !line.contains("loss"); });  // of evaluations and saves
+    std::erase_if(all, [](const nlohmann::json& line) { return !line.contains("loss"); });
+    return all;
+  }
+  double last_losses(const std::string& run) const {  // mean of 20 steps
+    const auto all = steps(run);
     double sum = 0;
     for (size_t i = all.size() - 20; i < all.size(); ++i) sum += all[i].at("loss").get<double>();
     return sum / 20;
@@ -127,8 +122,7 @@ TEST_F(Rollback, APoisonedStretchIsLeftOutWithoutHelp) {
   std::cout << fmt::format("loss of the last 20 steps: clean {:.4f} +- {:.4f} (four runs), poisoned {:.4f}\n", mean, std::sqrt(square), got);
   EXPECT_LT(std::abs(got - mean), 4 * std::sqrt(square) + 0.02);
   int64_t step = 0;  // each step stands once, in order
-  for (const auto& line : lines("poisoned", "metrics.jsonl"))
-    if (line.contains("loss")) EXPECT_EQ(line.at("step").get<int64_t>(), ++step);
+  for (const auto& line : steps("poisoned")) EXPECT_EQ(line.at("step").get<int64_t>(), ++step);
   EXPECT_EQ(step, kLength);
 
   // The same on other ranks, and over a restart.

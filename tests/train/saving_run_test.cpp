@@ -9,12 +9,12 @@
 
 #include "src/checkpoint/checkpoint.h"
 #include "src/core/file.h"
-#include "src/core/hash.h"
 #include "src/core/log.h"
 #include "src/core/rng.h"
 #include "src/core/thread_team.h"
 #include "src/train/training_run.h"
 #include "tests/support/thread_comm.h"
+#include "tests/train/train_fixture.h"
 
 namespace tw {
 namespace {
@@ -65,16 +65,7 @@ class SavingRun : public testing::Test {
     });
     return outcome;
   }
-  static std::string hash(const Checkpoint& checkpoint) {
-    Sha256 sha;
-    for (const auto& t : checkpoint.tensors()) {
-      Tensor data({t.shape.count()}, DType::fp32);
-      checkpoint.read(t.name, t.slot, 0, t.shape.count(), data.view());
-      sha.update(data.view().data, data.view().bytes());
-    }
-    return sha.hex();
-  }
-  std::string weights(const std::string& run) const { return hash(Checkpoint::open(folder_ / run)); }
+  std::string weights(const std::string& run) const { return state_hash(Checkpoint::open(folder_ / run)); }
   nlohmann::json saves(const std::string& run) const { return nlohmann::json::parse(read_file(folder_ / run / "train.json"))["checkpoints"]; }
 
   fs::path folder_;
@@ -104,7 +95,7 @@ TEST_F(SavingRun, SavingChangesNoBitAndEverySnapshotIsOfItsStep) {
           ++found;
           for (const auto& same : fs::directory_iterator(folder_ / "waiting" / "checkpoints"))
             if (same.path().filename().string().starts_with(name)) {
-              EXPECT_EQ(hash(Checkpoint::open(entry.path())), hash(Checkpoint::open(same.path()))) << name;
+              EXPECT_EQ(state_hash(Checkpoint::open(entry.path())), state_hash(Checkpoint::open(same.path()))) << name;
             }
         }
     }

@@ -69,4 +69,14 @@ std::string weights_hash(const Trainer& trainer) {
   return sha.hex();
 }
 
+std::string state_hash(const Checkpoint& checkpoint) {
+  Sha256 sha;
+  for (const auto& t : checkpoint.tensors()) {
+    Tensor data({t.shape.count()}, DType::fp32);
+    checkpoint.read(t.name, t.slot, 0, t.shape.count(), data.view());
+    sha.update(data.view().data, data.view().bytes());
+  }
+  return sha.hex();
+}
+
 }  // namespace tw

@@ -26,5 +26,7 @@ std::shared_ptr<const Batches> blended_batches();
 TrainerOptions train_options(const TrainCase& c);
 // SHA-256 of all parameters (padding left out), the same on every rank.
 std::string weights_hash(const Trainer& trainer);
+// SHA-256 of all that a checkpoint holds of the parameters: weights and optimiser state.
+std::string state_hash(const Checkpoint& checkpoint);
 
 }  // namespace tw
