@@ -25,11 +25,11 @@ class Supervise : public Launch {
 void kill_one(int pid, const std::string& program, const std::string& word = "") {
   const std::vector<int> found = descendants(pid, program, word);
   ASSERT_FALSE(found.empty()) << program << " " << word;
-  ASSERT_EQ(::kill(found.back(), SIGKILL), 0);
+  ASSERT_EQ(::kill(found.front(), SIGKILL), 0);  // of a script, itself and not a part of it
 }
 
 TEST_F(Supervise, KilledRanksAndLaunchersChangeNoBit) {
-  constexpr int kSteps = 2400;  // on a fast machine some hundred go by before the next look
+  constexpr int kSteps = 800;
   const std::string want = undisturbed(kSteps);
   ProcessOptions o = options();
   o.watch = when(at("run"), {{120, [](int pid) { kill_one(pid, "tokenwerk"); }},
@@ -40,7 +40,7 @@ TEST_F(Supervise, KilledRanksAndLaunchersChangeNoBit) {
   EXPECT_EQ(weights(path("run")), want);
   EXPECT_THAT(litter(), IsEmpty());
   const auto starts = history("run", "start"), ends = history("run", "end");
-  ASSERT_EQ(starts.size(), 4u);
+  ASSERT_EQ(starts.size(), 4u) << read_file(fs::path(path("run")) / "supervise.jsonl");
   ASSERT_EQ(ends.size(), 4u);
   EXPECT_EQ(ends[0]["code"], 69);
   EXPECT_THAT(ends[0]["reason"], testing::ContainsRegex("rank [0-3] .*host "));

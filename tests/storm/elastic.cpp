@@ -98,7 +98,7 @@ Count processes(const std::vector<std::pair<int, int>>& pairs) {
   const auto train = [&](int ranks, const fs::path& run, const std::string& fault) {
     const TemporaryFolder scratch;
     TinyRun::Words words = TinyRun::start(ranks, scratch.path());
-    const TinyRun::Words rest = tiny.train(run, 8, 2, 3);
+    const TinyRun::Words rest = tiny.train(run, 8, 2, 3, false);
     words.insert(words.end(), rest.begin(), rest.end());
     ProcessOptions options{.environment = TinyRun::environment()};
     if (!fault.empty()) options.environment.emplace_back("TW_FAULT", fault);

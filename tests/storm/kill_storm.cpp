@@ -17,6 +17,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
+#include <tuple>
 
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -113,7 +114,7 @@ class Episode {
     // All, or all but some pages: a save may begin and then meet the end.
     if (::fstatvfs(fd, &disk) == 0) {
       const int64_t bytes = int64_t(disk.f_bavail - std::min<uint64_t>(disk.f_bavail, random_() % 8)) * int64_t(disk.f_frsize);
-      if (bytes > 0 && ::posix_fallocate(fd, 0, bytes) == 0) filled_ = true;
+      if (bytes > 0) filled_ = true, std::ignore = ::posix_fallocate(fd, 0, bytes);  // where it fails the disk was full meanwhile
     }
     ::close(fd);
   }
@@ -335,7 +336,7 @@ int main(int argc, char** argv) {
     const bool disks = ::unshare(CLONE_NEWNS) == 0 && ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
     const TemporaryFolder folder;
     const TinyRun tiny(folder.path());
-    const int steps = options.brief ? 12 : 24;
+    const int steps = options.brief ? 40 : 160;  // longer than some saves, which go on behind them
     const auto states = states_of(tiny, steps);
     const fs::path whole = folder.path() / "whole";
     const Ended e = run_process(tiny.train(whole, steps, kInterval, kKeep), {.environment = TinyRun::environment()});
@@ -344,7 +345,7 @@ int main(int argc, char** argv) {
     int64_t bytes = 0;
     for (const auto& entry : fs::recursive_directory_iterator(whole))
       if (entry.is_regular_file()) bytes += (tw::file_size(entry.path()) + 4095) / 4096 * 4096;
-    Storm storm{options, tiny, steps, options.brief ? 15 : 1000, states, exported(whole), disks, bytes * 2, {}, {}};
+    Storm storm{options, tiny, steps, options.brief ? 15 : 1000, states, exported(whole), disks, bytes * 4, {}, {}};
     std::printf("the run nobody touched: %d steps, SHA-256 %s\n", steps, storm.want.c_str());
     std::vector<std::thread> workers;
     // mpirun takes seconds to end after a kill, and sleeps meanwhile.

@@ -88,12 +88,12 @@ TinyRun::TinyRun(const fs::path& folder) : tokens_(folder / "tokens.u16") {
   std::ofstream(tokens_, std::ios::binary) << bytes;
 }
 
-TinyRun::Words TinyRun::train(const fs::path& run, int steps, int interval, int keep) const {
+TinyRun::Words TinyRun::train(const fs::path& run, int steps, int interval, int keep, bool background) const {
   return {TW_BINARY, "train", "--out", run.string(), "--data.train", tokens_.string(), "--model.vocab_size", "61",
           "--model.hidden_size", "16", "--model.num_hidden_layers", "1", "--model.num_attention_heads", "2",
           "--training.seq_len", "16", "--training.micro_batch_size", "1", "--training.steps", std::to_string(steps),
           "--training.threads", "1", "--optimizer.lr", "1e-2", "--parallelism.virtual_ranks", "8",
-          "--checkpoint.interval", std::to_string(interval), "--checkpoint.async", "false", "--checkpoint.keep_latest_k", std::to_string(keep),
+          "--checkpoint.interval", std::to_string(interval), "--checkpoint.async", background ? "true" : "false", "--checkpoint.keep_latest_k", std::to_string(keep),
           "--metrics.tensorboard", "false"};
 }
 

@@ -54,8 +54,9 @@ class TinyRun {
   // Token file in `folder`.
   explicit TinyRun(const std::filesystem::path& folder);
   using Words = std::vector<std::string>;
-  // Arguments of tokenwerk: `steps` steps, a checkpoint every `interval`, the newest `keep` are kept.
-  Words train(const std::filesystem::path& run, int steps, int interval, int keep) const;
+  // Arguments of tokenwerk: `steps` steps, a checkpoint every `interval`, the newest `keep` are kept. In the background (the default)
+  // a save that falls due while one is under way is left out.
+  Words train(const std::filesystem::path& run, int steps, int interval, int keep, bool background = true) const;
   // Before them: nothing for ranks = 0, else mpirun with its sockets and shared memory in `scratch`.
   static Words start(int ranks, const std::filesystem::path& scratch);
   static std::vector<std::pair<std::string, std::string>> environment();

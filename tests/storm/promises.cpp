@@ -48,7 +48,7 @@ std::vector<Promise> promises_of(const std::vector<Record>& calls) {
 
 std::map<int64_t, std::string> states_of(const TinyRun& tiny, int steps) {
   const TemporaryFolder run;
-  const Ended e = run_process(tiny.train(run.path() / "run", steps, 1, 100000), {.environment = TinyRun::environment()});
+  const Ended e = run_process(tiny.train(run.path() / "run", steps, 1, 100000, false), {.environment = TinyRun::environment()});
   TW_CHECK(e.code == 0, bug, "the run nobody touched ended with {}: {}", e.code, e.err);
   std::map<int64_t, std::string> states;
   for (const CheckpointFolder& f : list_checkpoints(run.path() / "run" / "checkpoints")) {

@@ -44,7 +44,8 @@ void Tracker::check() {
     TW_CHECK(report.ok(), bug, "{} is damaged, and not by us: {}", path.string(), report.damage[0]);
     const Checkpoint checkpoint = Checkpoint::open(path);
     const auto want = states_.find(name->step);
-    TW_CHECK(want != states_.end() && sha256_of(checkpoint) == want->second, bug,
+    TW_CHECK(want != states_.end(), bug, "{}: the run nobody touched has no step {}", path.string(), name->step);
+    TW_CHECK(sha256_of(checkpoint) == want->second, bug,
              "{} holds other bits than the run nobody touched", path.string());
   }
   for (const CheckpointName& name : seen_)
