@@ -133,22 +133,22 @@ std::string MetricsServer::text() const {
   return more_ ? t + more_() : t;
 }
 
-std::string MetricsServer::answer(const std::string& request) const {
-  const std::string_view line = std::string_view(request).substr(0, request.find_first_of("\r\n"));
+std::string http_response(std::string_view request, const std::function<std::string()>& metrics) {
+  const std::string_view line = request.substr(0, request.find_first_of("\r\n"));
   const size_t first = line.find(' '), second = line.find(' ', first == line.npos ? line.npos : first + 1);
   if (second == line.npos || !line.substr(second + 1).starts_with("HTTP/1.")) return response("400 Bad Request", "this is no HTTP request\n");
   if (line.substr(0, first) != "GET") return response("405 Method Not Allowed", "GET alone\n", "Allow: GET\r\n");
   std::string_view path = line.substr(first + 1, second - first - 1);
   path = path.substr(0, path.find('?'));
   if (path == "/") return response("200 OK", "tokenwerk: /metrics\n");
-  return path == "/metrics" ? response("200 OK", text()) : response("404 Not Found", "there is /metrics alone\n");
+  return path == "/metrics" ? response("200 OK", metrics()) : response("404 Not Found", "there is /metrics alone\n");
 }
 
 void MetricsServer::run() {
   ::pthread_setname_np(::pthread_self(), "metrics");
   std::vector<Connection> connections;
   std::vector<pollfd> events;
-  const auto answers = [this](const std::string& request) { return answer(request); };
+  const auto answers = [this](const std::string& request) { return http_response(request, [this] { return text(); }); };
   for (;;) {
     events = {{stop_.get(), POLLIN, 0}, {connections.size() < kMostConnections ? listener_.get() : -1, POLLIN, 0}};
     double next = now_seconds() + 3600;

@@ -5,12 +5,16 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "src/core/file.h"
 #include "src/meter/metrics_log.h"
 
 namespace tw {
+
+// The whole response to a whole request; metrics: what /metrics answers.
+std::string http_response(std::string_view request, const std::function<std::string()>& metrics);
 
 class MetricsServer {
  public:
@@ -32,7 +36,6 @@ class MetricsServer {
  private:
   void run();
   std::string text() const;
-  std::string answer(const std::string& request) const;
 
   std::function<std::string()> more_;
   FileDescriptor listener_, stop_;

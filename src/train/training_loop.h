@@ -31,6 +31,7 @@ class TrainingLoop {
   bool evaluate();  // whether the checkpoint of this step is one to keep
   CheckpointInfo describe() const;
   void check_before_save();
+  void end_save();  // where one is under way
   void start_save();
   void save_last();
   void settle(const SaveOutcome& outcome, bool must_succeed);

@@ -231,7 +231,7 @@ TrainingOutcome TrainingLoop::finish() {
     const bool best = (last || (eval_every > 0 && r.step % eval_every == 0 && !stop)) && evaluate();
     if (last || stop) save_last();
     else if (!(best || now.save_due || saving_->due_by_step(r.step))) continue;
-    else if (now.saving) saving_->leave_out();
+    else if (now.saving && !best) saving_->leave_out();
     else start_save();
   } catch (const Corruption& wrong) {
     if (!answer(wrong)) throw;

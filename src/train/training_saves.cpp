@@ -25,10 +25,16 @@ void TrainingLoop::check_before_save() {
   require_all(gather_votes(run_.comm, cast_vote([&] { return file_watch_->check(), std::string(); })));
 }
 
-// Training waits for the snapshot alone, or for the whole save where there is no room for one.
+void TrainingLoop::end_save() {
+  if (const auto before = saving_->wait()) settle(*before, false);
+}
+
+// Training waits for the snapshot alone, or for the whole save where there is no room for one. The best is not left out for the sake
+// of a save that is under way.
 void TrainingLoop::start_save() {
   const PhaseScope phase(WorkPhase::checkpoint);
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
+  end_save();
   check_before_save();
   if (run_.ledger) useful_ = run_.ledger->useful();
   if (saving_->in_background()) {
@@ -48,7 +54,7 @@ void TrainingLoop::start_save() {
 void TrainingLoop::save_last() {
   const PhaseScope phase(WorkPhase::checkpoint);
   PhaseTimer timer(run_.ledger, "checkpoint", run_.meter, run_.comm);
-  if (const auto before = saving_->wait()) settle(*before, false);
+  end_save();
   std::optional<SaveOutcome> outcome;
   if (saved_step_ != trainer_->steps_done()) {
     check_before_save();
@@ -95,7 +101,7 @@ void TrainingLoop::tell_alarms() {
 }
 
 bool TrainingLoop::return_to(int64_t most_steps) {
-  if (const auto under_way = saving_->wait()) settle(*under_way, false);
+  end_save();
   const std::optional<Checkpoint> to = go_back(config_.get<std::string>("checkpoint.dir"), most_steps, run_.comm);
   if (!to) return false;
   trainer_->load(*to, true);
