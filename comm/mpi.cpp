@@ -6,17 +6,29 @@
 
 #include <cstdlib>
 #include <exception>
+#include <string_view>
 
 #include "comm/mpi_communicator.h"
 #include "src/core/log.h"
 
 namespace tw {
+namespace {
+
+// Ranks of one host use shared memory whatever the networks are, and a start that does not ask for those (UCX, libfabric) is 0.2 s
+// shorter. What --mca, the environment or a launcher has set stays.
+void pass_over_networks() {
+  const char *all = std::getenv("OMPI_COMM_WORLD_SIZE"), *here = std::getenv("OMPI_COMM_WORLD_LOCAL_SIZE");
+  if (all && here && std::string_view(all) == here) ::setenv("OMPI_MCA_pml", "ob1", 0);
+}
+
+}  // namespace
 
 MpiSession::MpiSession(int& argc, char**& argv) : exceptions_at_start_(std::uncaught_exceptions()) {
   if (launched_by_mpi()) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   int initialised = 0, provided = MPI_THREAD_SINGLE;
   TW_MPI_CHECK(MPI_Initialized(&initialised));
   TW_CHECK(!initialised, bug, "MPI was initialised before MpiSession");
+  pass_over_networks();
   TW_MPI_CHECK(MPI_Init_thread(&argc, &argv, MPI_THREAD_MULTIPLE, &provided));
   TW_MPI_CHECK(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
   TW_CHECK(provided >= MPI_THREAD_MULTIPLE, config,

@@ -28,7 +28,7 @@ struct Patience {
   double starved_silence() const { return 3 * silence(); }  // the same of a process that is seen to run
   // No mark by a rank while the others wait: in a step, in reading samples, and elsewhere (start, first steps, evaluation,
   // checkpoint). U: the usual step; before it is known, `elsewhere` holds for all.
-  double step(double U) const { return 3 * U + 0.65 * timeout; }
+  double step(double U) const { return 3 * U + 0.6 * timeout; }
   double reading(double U) const { return 3 * U + 6 * timeout; }
   double elsewhere() const { return 60 * timeout; }
   static constexpr double grace = 0.05;  // for the goodbye of a process that is gone
