@@ -90,7 +90,13 @@ void TrainingLoop::settle(const SaveOutcome& outcome, bool must_succeed) {
   metrics_->log(SaveMetrics{.step = trainer_->steps_done(), .saved_step = outcome.step, .saved = outcome.ok(),
                             .seconds = outcome.seconds, .failed = counts.failed, .left_out = counts.left_out});
   metrics_->flush();
-  write_record(nullptr);
+  try {
+    write_record(nullptr);
+  } catch (const Error& e) {  // the end of the run writes it once more
+    if (e.code() != ExitCode::io && e.code() != ExitCode::cannot_create) throw;
+    progress_->clear();
+    log_warning("{}. Training goes on", e.what());
+  }
   if (saving_->in_background()) saving_->add_stall(now_seconds() - begin);
 }
 

@@ -115,18 +115,20 @@ TEST_F(SavingRun, ABadDiskCostsCheckpointsAlone) {
   start("plain", 1, {});
   for (const int ranks : {1, 2}) {
     const std::string run = "ranks" + std::to_string(ranks);
-    const fs::path where = folder_ / run / "checkpoints";
+    const fs::path where = folder_ / run / "checkpoints", record = folder_ / run / "train.json";
     testing::internal::CaptureStderr();
     const auto outcome = start(run, ranks, {"--checkpoint.interval", "1"}, [&](int64_t step) {
-      if (step == 0) std::ofstream(where) << "in the way";
+      if (step == 0) std::ofstream(where) << "in the way", fs::create_directories(record);
       if (step < kSteps / 2) return;
       std::error_code none;
       if (fs::is_regular_file(where, none)) fs::remove(where);
+      if (step == kSteps) fs::remove(record);  // what cannot be written meanwhile ends nothing either
     });
     const std::string said = testing::internal::GetCapturedStderr();
     EXPECT_EQ(outcome.code, ExitCode::ok);
     EXPECT_THAT(said, HasSubstr("was not saved"));
     EXPECT_THAT(said, HasSubstr("cannot create the folder"));
+    EXPECT_THAT(said, HasSubstr("train.json"));
     EXPECT_GE(saves(run)["failed"], 1);
     EXPECT_THAT(saves(run)["last_error"].get<std::string>(), HasSubstr("cannot create the folder"));
     EXPECT_EQ(weights(run), weights("plain"));
