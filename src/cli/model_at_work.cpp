@@ -3,6 +3,7 @@
 #include "src/cli/arguments.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
+#include "src/nn/precision.h"
 
 namespace tw {
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "kernels/optimizer.h"
-#include "kernels/pointwise.h"
-#include "src/core/staging.h"
 
 namespace tw {
 
@@ -49,18 +47,6 @@ int64_t ParameterTable::parameter_count() const noexcept {
   int64_t n = 0;
   for (const auto& p : infos_) n += p.count();
   return n;
-}
-
-Tensor in_precision(Tensor weights, DType dtype, const Stream& stream) {
-  if (weights.dtype() != dtype) {
-    Tensor cast_weights(weights.shape(), dtype);
-    cast({.in = weights.view(), .out = cast_weights.view()}, stream.host());
-    weights = std::move(cast_weights);
-  }
-  if (stream.device().is_cpu()) return weights;
-  Tensor on_device(weights.shape(), dtype, stream.device());
-  Staging(stream).to_device(weights.view(), on_device.view());
-  return on_device;
 }
 
 }  // namespace tw

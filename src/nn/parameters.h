@@ -40,7 +40,4 @@ class ParameterTable {
   int64_t flat_count_ = 0;
 };
 
-// Weights on the host, rounded to dtype, on the device of `stream`.
-Tensor in_precision(Tensor weights, DType dtype, const Stream& stream);
-
 }  // namespace tw

@@ -8,6 +8,7 @@
 #include "src/machine/kernel_files.h"
 #include "src/nn/decoder.h"
 #include "src/nn/initialize.h"
+#include "src/nn/precision.h"
 
 namespace tw {
 namespace {

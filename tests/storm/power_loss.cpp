@@ -294,7 +294,7 @@ std::string site_of(const Case& c, size_t flush) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const PartOptions options = part_options(argc, argv, 3);
+  const PartOptions options = part_options(argc, argv, 4);
   std::freopen("/dev/null", "w", stderr);  // unfinished checkpoints are named, ten thousand times
   try {
     const Stopwatch watch;
