@@ -1,5 +1,4 @@
 #include "src/cli/compute.h"
-#include "src/core/host.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -7,6 +6,7 @@
 #include "comm/gpu_communicator.h"
 #include "comm/marked_communicator.h"
 #include "comm/self.h"
+#include "src/core/host.h"
 #include "src/core/log.h"
 #include "src/train/training_options.h"
 

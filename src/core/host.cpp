@@ -43,8 +43,12 @@ ProcessStat::ProcessStat(const std::string& process) {
 
 std::string ProcessStat::field(int number) const {
   size_t at = 0;
-  for (int f = 3; f < number && at != std::string::npos; ++f) at = rest_.find(' ', at) == std::string::npos ? std::string::npos : rest_.find(' ', at) + 1;
-  return at == std::string::npos ? "" : rest_.substr(at, rest_.find_first_of(" \n", at) - at);
+  for (int f = 3; f < number; ++f) {
+    at = rest_.find(' ', at);
+    if (at == std::string::npos) return "";
+    ++at;
+  }
+  return rest_.substr(at, rest_.find_first_of(" \n", at) - at);
 }
 
 }  // namespace tw

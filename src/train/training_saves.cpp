@@ -8,6 +8,12 @@
 #include "src/train/training_loop.h"
 
 namespace tw {
+namespace {
+
+// What costs a checkpoint or a record, and never the run.
+bool is_of_the_disk(ExitCode code) { return code == ExitCode::io || code == ExitCode::cannot_create; }
+
+}  // namespace
 
 CheckpointInfo TrainingLoop::describe() const {
   CheckpointInfo info;
@@ -70,8 +76,7 @@ void TrainingLoop::save_last() {
 void TrainingLoop::settle(const SaveOutcome& outcome, bool must_succeed) {
   const double begin = now_seconds();
   if (!outcome.ok()) {
-    const bool disk = outcome.code == ExitCode::io || outcome.code == ExitCode::cannot_create;
-    if (must_succeed || !disk) throw Error(outcome.code, outcome.error);
+    if (must_succeed || !is_of_the_disk(outcome.code)) throw Error(outcome.code, outcome.error);
     if (leader()) {
       progress_->clear();
       log_warning("the checkpoint of step {} was not saved: {}. Training goes on; the next one is tried at its time", outcome.step,
@@ -93,7 +98,7 @@ void TrainingLoop::settle(const SaveOutcome& outcome, bool must_succeed) {
   try {
     write_record(nullptr);
   } catch (const Error& e) {  // the end of the run writes it once more
-    if (e.code() != ExitCode::io && e.code() != ExitCode::cannot_create) throw;
+    if (!is_of_the_disk(e.code())) throw;
     progress_->clear();
     log_warning("{}. Training goes on", e.what());
   }
