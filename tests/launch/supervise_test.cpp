@@ -1,6 +1,7 @@
 // launch/supervise and launch/run: what they do of each way a run can end.
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -165,6 +166,27 @@ TEST_F(Supervise, TheNextStartRemovesWhatAKilledOneLeft) {
   EXPECT_EQ(run_process(run + train("other", 5), options()).code, 0);
   EXPECT_FALSE(fs::exists(left));
   EXPECT_TRUE(fs::exists(path("tmp/tw.abcdef/somebody"))) << "a folder without an owner is not ours";
+}
+
+// The launcher is a program that would run for a minute: whoever is left is seen.
+TEST_F(Supervise, KilledAtAnyMomentALauncherLeavesNoProcess) {
+  if (run_process({"setpriv", "--pdeathsig", "KILL", "true"}).code != 0) GTEST_SKIP() << "setpriv cannot set the signal of a parent's death";
+  write("bin/mpirun", "#!/bin/sh\nexec sleep 60\n");
+  fs::permissions(path("bin/mpirun"), fs::perms::owner_all);
+  ProcessOptions o = options();
+  o.environment.emplace_back("PATH", path("bin") + ":" + std::getenv("PATH"));
+  o.environment.emplace_back("TW_LAUNCHER", "mpirun");
+  const auto left = [&] {  // by the PATH they were given
+    return run_process({"sh", "-c", "for p in /proc/[0-9]*; do if grep -qsF \"$0:\" $p/environ; then cat $p/comm; fi; done", path("bin")}).out;
+  };
+  for (int us = 5000; us < 135000; us += 2000) {
+    o.watch = [&, done = false](int pid) mutable {
+      if (!done) ::usleep(useconds_t(us)), ::kill(pid, SIGKILL), done = true;
+    };
+    ASSERT_EQ(run_process({TW_LAUNCH "/run", "train"}, o).code, 128 + SIGKILL);
+    for (int wait = 0; !left().empty() && wait < 30; ++wait) ::usleep(100000);
+    ASSERT_EQ(left(), "") << "killed after " << us << " us";
+  }
 }
 
 }  // namespace

@@ -225,14 +225,12 @@ void Episode::start_once() {
     storm_.totals.kills += next.code == 137;
     if (next.code == 137) ++storm_.totals.by_target["the program, beside a dying run"], ++storm_.totals.by_ranks["1 (no mpirun)"];
   }
-  if (target == Target::launcher && killed)  // nobody told mpirun
-    for (const Process& p : victims_)
-      if ((p.name == "mpirun" || p.name == "orterun") && runs(p)) ::kill(p.pid, SIGKILL);
-  orphans = wait_until_gone(victims_, kOrphanLimit);
+  std::string left;
+  for (const Process& p : kill_late(victims_, kOrphanLimit, orphans)) left += fmt::format(" {} {}", p.name, p.pid);
   if (full) fs::remove(filler());
   // The launcher tells of a lost rank with its signal, or a rank that missed it says so.
   const bool died = e.code == 137 || (e.code == 69 && target == Target::at_a_point) || (killed && e.code != 0);
-  TW_CHECK(orphans >= 0, bug, "ranks still ran {} s after the end of {} (killed: {})", kOrphanLimit, words[0], kTargets[int(target)]);
+  TW_CHECK(left.empty(), bug, "still ran {} s after the end of {} (killed: {}):{}", kOrphanLimit, words[0], kTargets[int(target)], left);
   TW_CHECK(died || e.code == 0 || (filled_ && e.code == 74) || (filled_ && e.code == 73), bug,
            "nobody killed it, and it ended with {}: {} (TW_FAULT {})", e.code, e.err.substr(0, 2000), target == Target::at_a_point ? fault : "none");
   if (!died && target != Target::at_a_point && !filled_) length = expected && expected->step > storm_.steps / 2 ? length : 0.5 * (length + seconds);

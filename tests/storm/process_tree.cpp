@@ -55,18 +55,15 @@ bool runs(const Process& process) {
   return now && now->process.start == process.start && now->state != 'Z';
 }
 
-double wait_until_gone(const std::vector<Process>& processes, double limit) {
+std::vector<Process> kill_late(std::vector<Process> processes, double limit, double& seconds) {
   const Stopwatch watch;
-  for (;;) {
-    bool any = false;
-    for (const Process& p : processes) any = any || runs(p);
-    if (!any) return watch.seconds();
-    if (watch.seconds() > limit) break;
-    ::usleep(20000);
+  for (;; ::usleep(20000)) {
+    std::erase_if(processes, [](const Process& p) { return !runs(p); });
+    seconds = watch.seconds();
+    if (processes.empty() || seconds > limit) break;
   }
-  for (const Process& p : processes)
-    if (runs(p)) ::kill(p.pid, SIGKILL);
-  return -1;
+  for (const Process& p : processes) ::kill(p.pid, SIGKILL);
+  return processes;
 }
 
 }  // namespace tw::storm

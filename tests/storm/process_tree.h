@@ -14,7 +14,7 @@ struct Process {
 };
 std::vector<Process> descendants(pid_t root);  // without `root`
 bool runs(const Process& process);             // a zombie does not
-// Seconds until none of them runs, at most `limit`; then those left get SIGKILL and the result is negative.
-double wait_until_gone(const std::vector<Process>& processes, double limit);
+// Waits until none of them runs, for `limit` seconds at most; those left get SIGKILL and are returned. `seconds`: how long it waited.
+std::vector<Process> kill_late(std::vector<Process> processes, double limit, double& seconds);
 
 }  // namespace tw::storm
