@@ -130,7 +130,7 @@ void evaluate_step(Job& job) {
     return;
   }
   std::vector<EvaluatedSplit> splits =
-      evaluate_files(m, files, domains_of(without_names(files), languages_of(job.run)), job.config, job.world, job.stream);
+      evaluate_files(m, files, domains_of(without_names(files), m.tokenizer.get(), languages_of(job.run)), job.config, job.world, job.stream);
   int64_t tokens = 0;
   for (const EvaluatedSplit& s : splits) tokens += s.all.tokens;
   timer.stop(tokens);
@@ -217,7 +217,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Files files;
   for (const std::string& file : data) files.emplace_back(fs::path(file).filename().string(), TokenFile::open(file, config.get<int>("data.raw_bits")));
   std::vector<EvaluatedSplit> splits =
-      evaluate_files(m, files, domains_of(without_names(files), [](const std::string&) { return std::string(); }), config, world, stream);
+      evaluate_files(m, files, domains_of(without_names(files), m.tokenizer.get(), [](const std::string&) { return std::string(); }), config, world, stream);
   if (world.rank() != 0) return ExitCode::ok;
   if (m.tokenizer) add_baselines(*m.tokenizer, nullptr, splits, compute.team(), !json);
   if (json) {

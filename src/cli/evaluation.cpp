@@ -8,6 +8,7 @@
 #include <set>
 
 #include "src/cli/job.h"
+#include "src/codec/id_space.h"
 #include "src/core/utf8.h"
 #include "src/data/token_text.h"
 #include "src/meter/baselines.h"
@@ -45,6 +46,24 @@ Names named(const std::vector<std::shared_ptr<const TokenFile>>& files, Name&& n
   return names;
 }
 
+// "text", or the codec whose marker a document begins with.
+Names kinds_of(const std::vector<std::shared_ptr<const TokenFile>>& files, const TextTokenizer* tokenizer) {
+  std::map<int32_t, std::string> of_marker;
+  if (tokenizer) {
+    const IdSpace ids(*tokenizer);
+    for (const CodecRange& r : ids.ranges()) of_marker[r.begin] = r.name;
+  }
+  Names names;
+  for (const auto& file : files) {
+    names.emplace_back();
+    for (const Document& d : file->documents()) {
+      const auto found = d.tokens > 0 ? of_marker.find((*file)[d.first_token]) : of_marker.end();
+      names.back().push_back(found == of_marker.end() ? "text" : found->second);
+    }
+  }
+  return names;
+}
+
 bool tells_apart(const Names& names) {
   const std::string* first = nullptr;
   for (const auto& file : names)
@@ -55,18 +74,24 @@ bool tells_apart(const Names& names) {
   return false;
 }
 
+bool all_text(const TokenFile& file) {
+  return std::all_of(file.documents().begin(), file.documents().end(), [](const Document& d) { return d.bytes > 0; });
+}
+
 EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<size_t> members, const Evaluation& evaluation, double log2_vocabulary) {
   EvaluatedPart p{.name = std::move(name), .documents = int64_t(members.size()), .members = std::move(members)};
   double sum = 0, first = 0;
+  bool text = true;
   for (const size_t d : p.members) {
     p.bytes += split.file->documents()[d].bytes;
+    text = text && split.file->documents()[d].bytes > 0;
     p.tokens += evaluation.documents[d].tokens;
     sum += evaluation.documents[d].loss_sum;
     if (split.file->documents()[d].first_token == 0) first = log2_vocabulary;  // the token without context
   }
   p.loss = p.tokens ? sum / double(p.tokens) : NAN;
   p.perplexity = std::exp(p.loss);
-  p.bits_per_byte = p.bytes ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
+  p.bits_per_byte = p.bytes && text ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
   return p;
 }
 
@@ -140,7 +165,7 @@ nlohmann::json to_json(const EvaluatedPart& p) {
 
 }  // namespace
 
-std::vector<std::vector<std::string>> domains_of(const std::vector<std::shared_ptr<const TokenFile>>& files,
+std::vector<std::vector<std::string>> domains_of(const std::vector<std::shared_ptr<const TokenFile>>& files, const TextTokenizer* tokenizer,
                                                  const std::function<std::string(const std::string&)>& language) {
   // What all paths begin with tells nothing.
   std::vector<std::string> common;
@@ -153,7 +178,9 @@ std::vector<std::vector<std::string>> domains_of(const std::vector<std::shared_p
       common.erase(end, common.end());
       first = false;
     }
-  Names names = named(files, [&](const std::string& path) {
+  // What is no text is measured by itself.
+  Names names = kinds_of(files, tokenizer);
+  if (!tells_apart(names)) names = named(files, [&](const std::string& path) {
     std::vector<std::string> folders = folders_of(path);
     folders.resize(std::min(folders.size(), common.size() + 1));
     fs::path name;
@@ -204,7 +231,7 @@ std::vector<EvaluatedSplit> evaluate_files(const ModelAtWork& m, const std::vect
              .bytes = e.source_bytes,
              .loss = e.loss(),
              .perplexity = e.perplexity(),
-             .bits_per_byte = e.bits_per_byte(m.model.vocab_size, s.file->size()),
+             .bits_per_byte = all_text(*s.file) ? e.bits_per_byte(m.model.vocab_size, s.file->size()) : NAN,
              .members = every};
     std::map<std::string, std::vector<size_t>> members;
     for (size_t d = 0; d < domains[f].size(); ++d) members[domains[f][d]].push_back(d);

@@ -29,10 +29,11 @@ struct EvaluatedSplit {
   std::vector<EvaluatedPart> domains;  // none where there is but one
 };
 
-// Domains of documents by their paths, the same for all files: their folder, below what all paths begin with; else their
+// Domains of documents, the same for all files: text and each codec's kind (by the tokenizer's markers, where there is one); else by
+// their paths, their folder, below what all paths begin with; else their
 // language; else the ending of their names. The first of these that tells documents apart is taken. At most 40: the
 // smallest become "others". language: of a path, "" = not known.
-std::vector<std::vector<std::string>> domains_of(const std::vector<std::shared_ptr<const TokenFile>>& files,
+std::vector<std::vector<std::string>> domains_of(const std::vector<std::shared_ptr<const TokenFile>>& files, const TextTokenizer* tokenizer,
                                                  const std::function<std::string(const std::string&)>& language);
 
 // Scores all files. Collective.

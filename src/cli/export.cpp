@@ -1,9 +1,11 @@
 #include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
+#include "src/cli/artefacts.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
 #include "src/cli/model_at_work.h"
+#include "src/codec/kinds.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/interop/hf.h"
@@ -31,7 +33,18 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   HfExport options{.dtype = type};
   if (m.tokenizer) options.bos_token_id = m.tokenizer->bos_id(), options.eos_token_id = m.tokenizer->eos_id();
   write_hf_model(out, m.model, m.table, m.weights.view(), options);
-  if (m.tokenizer) m.tokenizer->save_hf(out, m.model.max_position_embeddings);
+  if (m.tokenizer) {
+    m.tokenizer->save_hf(out, m.model.max_position_embeddings);
+    // Codebooks go along where they are there: the weights are of use without them as well.
+    const std::filesystem::path from = codecs_beside(m.tokenizer_path), to = std::filesystem::path(out) / "codecs";
+    const IdSpace ids(*m.tokenizer);
+    for (const CodecRange& range : ids.ranges()) {
+      const CodecKind* kind = codec_kind(range.name);
+      if (!kind || !std::filesystem::exists(from / kind->codebook)) continue;
+      make_folders(to);
+      kind->load(from / kind->codebook)->save(to / kind->codebook);
+    }
+  }
   if (json) {
     const nlohmann::json result = {{"origin", m.origin},
                                    {"parameters", m.table.parameter_count()},

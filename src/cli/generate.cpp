@@ -5,11 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
+#include "src/cli/artefacts.h"
 #include "src/cli/command.h"
 #include "comm/self.h"
 #include "src/cli/compute.h"
 #include "src/cli/job.h"
 #include "src/cli/model_at_work.h"
+#include "src/codec/kinds.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/core/utf8.h"
@@ -141,6 +143,61 @@ void add_nearest(nlohmann::json& out, const ModelAtWork& m, const TokenFile& tra
   }
 }
 
+// The files of a kind that a run was trained on.
+std::vector<fs::path> training_files(const fs::path& inventory_file, std::string_view kind) {
+  std::vector<fs::path> files;
+  if (!fs::exists(inventory_file)) return files;
+  const Inventory inventory = read_inventory(inventory_file);
+  for (const ScannedFile& f : inventory.files)
+    if (f.state == FileState::used && f.split == Split::train && f.kind == kind && fs::exists(inventory.folder / f.path)) files.push_back(inventory.folder / f.path);
+  return files;
+}
+
+nlohmann::json to_json(const SampleJudgement& judgement) {
+  nlohmann::json out = {{"measures", nlohmann::json::array()}, {"histograms", nlohmann::json::array()}};
+  for (const CodecQuality& q : judgement.measures)
+    out["measures"].push_back({{"metric", q.metric}, {"value", q.value}, {"baseline_name", q.baseline_name}, {"baseline", q.baseline}});
+  for (const SampleHistogram& h : judgement.histograms)
+    out["histograms"].push_back({{"title", h.title}, {"unit", h.unit}, {"edges", h.edges}, {"samples", h.samples}, {"training", h.training}});
+  return out;
+}
+
+void say(const SampleJudgement& judgement) {
+  for (const CodecQuality& q : judgement.measures) log_info("  {}: {:.4g} ({}: {:.4g})", q.metric, q.value, q.baseline_name, q.baseline);
+}
+
+// What documents of other kinds begin behind: nothing, as they do in the training files.
+std::vector<int32_t> before_document(int32_t eos) { return eos >= 0 ? std::vector<int32_t>{eos} : std::vector<int32_t>{}; }
+
+// Documents of each kind the model knows beside text, judged.
+int64_t generate_kinds(Job& job, const ModelAtWork& m, Generator& generator, int32_t eos, nlohmann::json& out) {
+  const int64_t count = job.config.get<int64_t>("generate.documents");
+  int64_t tokens = 0;
+  if (count == 0 || IdSpace(m.text()).ranges().empty()) return 0;
+  const CodecSet codecs = codecs_of(m);
+  for (const CodecRange& range : codecs.ids().ranges()) {
+    const CodecKind& kind = *codec_kind(range.name);
+    WorkMeter meter("generate " + range.name, double(count), false, "", {.quiet = !job.show_progress});
+    const Artefacts made = make_artefacts(generator, codecs.of(range), range, before_document(eos), generate_options(job.config, -1), count, 0,
+                                          [&] { meter.advance(1); });
+    meter.finish();
+    tokens += made.tokens;
+    const fs::path path = job.run.artefacts(range.name).string() + (kind.lines ? "." + std::string(kind.artefact) : "");
+    make_folders(path.parent_path());
+    write_artefacts(made, kind, path);
+    log_info("{}: {} documents, {} tokens: {}", range.name, made.documents.size(), made.tokens, path.string());
+    nlohmann::json entry = {{"kind", range.name}, {"path", fs::relative(path, job.run.path()).string()}, {"documents", made.documents.size()},
+                            {"tokens", made.tokens}, {"unfinished", made.unfinished}};
+    if (kind.judge) {
+      const SampleJudgement judgement = kind.judge(made.documents, training_files(job.run.inventory(), range.name));
+      entry.update(to_json(judgement));
+      say(judgement);
+    }
+    out["kinds"].push_back(std::move(entry));
+  }
+  return tokens;
+}
+
 }  // namespace
 
 void generate_step(Job& job) {
@@ -162,6 +219,7 @@ void generate_step(Job& job) {
       tokens += int64_t(samples[i].generation.ids.size());
     }
     nlohmann::json out = samples_json(m, job.config, samples);
+    tokens += generate_kinds(job, m, generator, eos, out);
     if (fs::exists(job.run.tokens(Split::train)))
       add_nearest(out, m, *TokenFile::open(job.run.tokens(Split::train)), samples, job.team, job.show_progress);
     write_file_atomically(job.run.samples(), out.dump(2) + "\n");
@@ -173,11 +231,12 @@ void generate_step(Job& job) {
 namespace {
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("generate", "Continues prompts. Text goes to standard output as it is made.",
+  Arguments arguments("generate", "Continues prompts. Text goes to standard output as it is made; --as makes documents of another kind.",
                       "tokenwerk generate runs/first --prompt 'The package manager' -n 100 --temperature 0.7\n"
                       "  tokenwerk generate hf-folder --ids ids.txt --greedy -n 24 --print-ids\n"
-                      "  tokenwerk generate runs/first --prompt 'The package manager' --quantization int8");
-  std::string path, tokenizer, ids_file;
+                      "  tokenwerk generate runs/first --prompt 'The package manager' --quantization int8\n"
+                      "  tokenwerk generate runs/drugs --as smi --samples 1000 --out molecules.smi");
+  std::string path, tokenizer, ids_file, as, out_path;
   std::vector<std::string> prompts;
   bool json = false, print_ids = false, greedy = false, ignore_eos = false, nearest = false;
   int64_t samples_each = 1;
@@ -192,6 +251,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.option("--seed", seed, "generate.seed");
   arguments.option("--samples", samples_each, "Continuations of each prompt");
   arguments.option("--quantization", quantization, "none or int8: weights of 8 bits, read in half the time of bf16; on a CPU (generate.quantization)");
+  arguments.option("--as", as, "Documents of another kind that the model was trained on, by name or extension: molecule or smi; txt = text");
+  arguments.option("--out", out_path, "Where they go: a file, or of kinds that are a file each a folder (default: standard output)");
   arguments.flag("--greedy", greedy, "Always the most likely token");
   arguments.flag("--ignore-eos", ignore_eos, "Go on behind the token that ends a text");
   arguments.option("--tokenizer", tokenizer, "Tokenizer where none lies beside the model");
@@ -235,6 +296,33 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (!print_ids) (void)m.text();
 
   Generator generator(m.model, m.table, m.inference_weights(), stream);
+  if (!as.empty() && as != "txt") {
+    const CodecSet codecs = codecs_of(m);
+    const CodecRange* range = codecs.range_named(as);
+    if (!range) {
+      std::string known;
+      for (const CodecRange& r : codecs.ids().ranges()) known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", r.name, codec_kind(r.name)->artefact);
+      TW_FAIL(config, "--as {}: the model of {} knows {}", as, m.origin, known);
+    }
+    const CodecKind& kind = *codec_kind(range->name);
+    TW_CHECK(kind.lines || !out_path.empty(), config, "--as {} makes a file of each: say with --out in which folder", as);
+    Artefacts all;
+    for (const Sample& s : samples) {
+      Artefacts made = make_artefacts(generator, codecs.of(*range), *range, s.prompt.empty() && s.ids.size() <= 1 ? before_document(eos) : s.ids, options, samples_each,
+                                      int64_t(all.documents.size()), {});
+      if (out_path.empty())
+        for (const std::string& document : made.documents) print(document);
+      std::move(made.documents.begin(), made.documents.end(), std::back_inserter(all.documents));
+      all.tokens += made.tokens, all.unfinished += made.unfinished, all.seconds += made.seconds;
+    }
+    flush_output();
+    if (!out_path.empty()) write_artefacts(all, kind, out_path);
+    log_info("{} documents, {} tokens, {:.1f} a second{}", all.documents.size(), all.tokens, all.seconds > 0 ? double(all.tokens) / all.seconds : 0.0,
+             all.unfinished ? fmt::format("; {} were not at their end after {} tokens", all.unfinished, options.max_new_tokens) : "");
+    if (kind.judge) say(kind.judge(all.documents, training_files(fs::path(path) / "inventory.json", range->name)));
+    return ExitCode::ok;
+  }
+  TW_CHECK(out_path.empty(), config, "--out is where documents of --as go");
   const bool stream_text = !json && !print_ids;
   std::vector<Sample> done;
   int64_t tokens = 0;

@@ -29,6 +29,9 @@ class RunFolder {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
   std::filesystem::path evaluation() const { return path_ / "eval.json"; }
   std::filesystem::path samples() const { return path_ / "samples.json"; }
+  std::filesystem::path codecs() const { return path_ / "codecs"; }
+  // Documents of a codec's kind that the model made: a file, or a folder of them.
+  std::filesystem::path artefacts(const std::string& kind) const { return path_ / "samples" / kind; }
   std::filesystem::path report() const { return path_ / "report.html"; }
 
   const RunLease* lease() const noexcept { return lease_ ? &*lease_ : nullptr; }  // rank 0

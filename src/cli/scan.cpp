@@ -22,6 +22,7 @@ void scan_step(Job& job, size_t shown) {
     ScanOptions options;
     options.shares = parse_split(job.config.get<std::string>("data.split"));
     options.leave_out = {job.run.path()};
+    options.kinds = job.config.get<std::vector<std::string>>("data.kinds");
     options.near_duplicates = job.config.get<double>("data.near_duplicates");
     options.threads = all_cores();
     options.progress = [&](const ScanProgress& p) {

@@ -48,8 +48,11 @@ void tokenize_step(Job& job) {
     for (const Split split : kSplits) {
       const SplitTokens& s = result.of(split);
       if (s.documents == 0) continue;
-      log_info("{:<5} {} documents, {} tokens, {} of text, {:.2f} bytes a token{}", name_of(split), s.documents,
-               human_count(double(s.tokens)), human_bytes(double(s.bytes)), s.bytes_per_token(), s.reused ? " (kept)" : "");
+      std::string text;
+      if (s.text_tokens() > 0) text = fmt::format(", {} of text, {:.2f} bytes a token", human_bytes(double(s.bytes)), s.bytes_per_token());
+      log_info("{:<5} {} documents, {} tokens{}{}", name_of(split), s.documents, human_count(double(s.tokens)), text, s.reused ? " (kept)" : "");
+      for (const CodedTokens& c : s.coded)
+        log_info("      {}: {} files, {} documents, {} tokens", c.kind, c.files, c.documents, human_count(double(c.tokens)));
       if (!s.reused) tokens += s.tokens;
     }
     for (const std::string& file : result.left_out) log_warning("left out: {}", file);

@@ -1,5 +1,5 @@
 // A codec is a modality's way between bytes and token ids: text, audio, images, series, molecules.
-// A modality is a folder here; it implements Codec and offers one CodecKind.
+// A modality is a folder here; it implements Codec and offers one CodecKind (kinds.h lists them).
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -21,8 +21,19 @@ struct CodecQuality {
 };
 
 struct CodecTraining {
-  int32_t vocab_size = 4096;  // ids of the codebook, special tokens included
+  int32_t vocab_size = 4096;  // ids of the codebook at most, special tokens included
   int threads = 1;            // results do not depend on it
+};
+
+// Where the ids of a file go.
+class CodecSink {
+ public:
+  virtual ~CodecSink() = default;
+  virtual void ids(std::span<const int32_t> some) = 0;
+  // Between two documents of a file that holds several (lines of molecules).
+  virtual void end_document() {}
+  // What of the file could not be used: "3 of 100 molecules are left out: line 7: …".
+  virtual void note(std::string) {}
 };
 
 class Codec {
@@ -31,9 +42,15 @@ class Codec {
   virtual std::string_view name() const = 0;      // "text"
   virtual int32_t vocab_size() const = 0;         // ids are in [0, vocab_size)
   virtual std::string hash() const = 0;           // of everything that decides ids: equal hash, equal ids
-  // Both may be called from several threads at once.
-  virtual std::vector<int32_t> encode(std::string_view bytes) const = 0;
-  virtual std::string decode(std::span<const int32_t> ids) const = 0;  // Error(data) for an id out of range
+  // Encode and decode may be called from several threads at once.
+  // The content of a file (mapped: it may be larger than memory), in blocks as they are made. Error(data) where nothing of it can be
+  // used.
+  virtual void encode(std::string_view bytes, CodecSink& sink) const = 0;
+  // One document as an artefact of the kind's extension. Error(data) for an id out of range, or where the ids are no document.
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  // Ids that a document begins with, where those of the training files have a beginning in common (the columns of a table): a model that
+  // makes a document goes on from them.
+  virtual std::vector<int32_t> opening() const { return {}; }
   // Measured on files the codebook was not trained on. Error(no_input) where one cannot be read.
   virtual CodecQuality quality(std::span<const std::filesystem::path> files) const = 0;
   // Writes the codebook under `path` in the modality's own format; `CodecKind::load` reads it.
@@ -45,11 +62,41 @@ class Codec {
   Codec& operator=(const Codec&) = default;
 };
 
+// What a file holds, as far as it can be told without a codebook.
+struct CodecContent {
+  int64_t units = 0;       // molecules, samples, pixels, values
+  std::string said;        // "20000 molecules"
+  std::string note;        // what a person should know of it though it is used
+};
+
+// Shares of documents by a number each has, beside those of the training files.
+struct SampleHistogram {
+  std::string title, unit;          // "molecular weight", "g/mol"
+  std::vector<double> edges;        // rising, one more than shares
+  std::vector<double> samples, training;
+};
+
+// What a model's documents are worth.
+struct SampleJudgement {
+  std::vector<CodecQuality> measures;
+  std::vector<SampleHistogram> histograms;
+};
+
 // How a modality makes its codecs.
 struct CodecKind {
-  std::string_view name;
-  std::unique_ptr<Codec> (*train)(std::span<const std::filesystem::path> files, const CodecTraining& options);
-  std::unique_ptr<Codec> (*load)(const std::filesystem::path& path);
+  std::string_view name;                              // "molecule": also of its markers and folders
+  std::span<const std::string_view> extensions = {};  // of the files it reads, lower case, without the dot
+  std::string_view artefact = {};                     // extension of what decode() gives
+  std::string_view codebook = {};                     // name of the codebook's file in a run: "molecule.json"
+  bool lines = false;                                 // several artefacts, one after the other, are a file of the kind
+  // Whether a file of an extension that text has as well is of this kind; sees the first 64 KiB. nullptr = the extension says it.
+  bool (*recognises)(std::string_view head) = nullptr;
+  // Error(data) where nothing of it can be used.
+  CodecContent (*inspect)(std::string_view bytes) = nullptr;
+  std::unique_ptr<Codec> (*train)(std::span<const std::filesystem::path> files, const CodecTraining& options) = nullptr;
+  std::unique_ptr<Codec> (*load)(const std::filesystem::path& path) = nullptr;
+  // samples: artefacts. nullptr = nothing is known of them but that they are there.
+  SampleJudgement (*judge)(std::span<const std::string> samples, std::span<const std::filesystem::path> training) = nullptr;
 };
 
 }  // namespace tw

@@ -47,6 +47,7 @@ constexpr ConfigKey kKeys[] = {
     {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
     {"data.near_duplicates", real, "0.8", 0, 1, "", "Similarity of words from which on files of a folder count as near duplicates, of which the first is kept (MinHash, Jaccard of runs of five words), 0.5 to 1; 0 = not looked for."},
+    {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: molecule, series, or all; [] = none, tables are text."},
     {"data.mask", text_list, "[]", 0, 0, "", "What is replaced in documents before they become tokens: email, iban, phone, card, key, or all."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},
 
@@ -132,6 +133,7 @@ constexpr ConfigKey kKeys[] = {
     {"generate.max_new_tokens", integer, "200", 1, 1 << 30, "", "Longest continuation."},
     {"generate.seed", integer, "0", 0, kHuge, "", "Equal seeds give equal texts."},
     {"generate.quantization", choice, "none", 0, 0, "none int8", "int8 = matrices as 8-bit integers, a scale for each 64 of a row: half the bytes of bf16; on a CPU."},
+    {"generate.documents", integer, "100", 0, 1 << 24, "", "Documents of each kind beside text (molecules, sound, pictures) that the factory makes and judges."},
     {"generate.prompts", text_list, "[]", 0, 0, "", "Texts to go on from; empty = starts of held-out documents."},
 
     {"energy.enabled", boolean, "true", 0, 0, "", "Read the energy meter."},

@@ -38,7 +38,8 @@ int64_t mtime_ns(const struct stat& s) { return int64_t(s.st_mtim.tv_sec) * 1000
 
 class Walk {
  public:
-  Walk(const fs::path& root, const std::vector<fs::path>& leave_out, FolderWalk& out) : root_(root), out_(out) {
+  Walk(const fs::path& root, const std::vector<fs::path>& leave_out, std::span<const CodecKind* const> kinds, FolderWalk& out)
+      : root_(root), kinds_(kinds), out_(out) {
     std::error_code error;
     for (const fs::path& p : leave_out) left_out_.push_back(fs::weakly_canonical(p, error));
     folders_.push_back(root);
@@ -99,12 +100,14 @@ class Walk {
     file.bytes = s.st_size;
     file.mtime_ns = mtime_ns(s);
     const Format* format = find_format(path);
-    file.kind = format ? std::string(format->kind) : printable_name(path.extension());
-    if (!format) file.reason = "this kind is not read";
-    if (format && !is_utf8(path.lexically_relative(root_).string())) {
+    const CodecKind* codec = codec_kind_of(path);
+    if (std::find(kinds_.begin(), kinds_.end(), codec) == kinds_.end()) codec = nullptr;
+    file.kind = codec ? std::string(codec->name) : format ? std::string(format->kind) : printable_name(path.extension());
+    if (!format && !codec) file.reason = "this kind is not read";
+    if ((format || codec) && !is_utf8(path.lexically_relative(root_).string())) {
       file.state = FileState::broken;
       file.reason = "its name is not UTF-8: rename it";
-    } else if (format) {
+    } else if (format || codec) {
       file.state = FileState::used;  // until its content says otherwise
     }
     out_.files.push_back(std::move(file));
@@ -140,6 +143,7 @@ class Walk {
   }
 
   fs::path root_;
+  std::span<const CodecKind* const> kinds_;
   std::vector<fs::path> left_out_;
   std::vector<fs::path> folders_;  // still to be visited
   FolderWalk& out_;
@@ -161,9 +165,9 @@ const FoundLicence* FolderWalk::nearest_licence(const fs::path& file, const fs::
   }
 }
 
-FolderWalk walk_folder(const fs::path& root, const std::vector<fs::path>& leave_out) {
+FolderWalk walk_folder(const fs::path& root, const std::vector<fs::path>& leave_out, std::span<const CodecKind* const> kinds) {
   FolderWalk found;
-  const Walk walk(root, leave_out, found);
+  const Walk walk(root, leave_out, kinds, found);
   return found;
 }
 

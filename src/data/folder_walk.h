@@ -2,10 +2,12 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "src/codec/kinds.h"
 #include "src/data/scan.h"
 
 namespace tw {
@@ -24,6 +26,7 @@ struct FolderWalk {
 std::string line_behind(std::string_view text, std::string_view key, size_t from = 0, size_t most = 100);
 
 // root: canonical. Names that begin with a dot and what is in leave_out are passed over.
-FolderWalk walk_folder(const std::filesystem::path& root, const std::vector<std::filesystem::path>& leave_out);
+// kinds: of codecs, those that are wanted.
+FolderWalk walk_folder(const std::filesystem::path& root, const std::vector<std::filesystem::path>& leave_out, std::span<const CodecKind* const> kinds = codec_kinds());
 
 }  // namespace tw

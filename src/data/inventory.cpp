@@ -58,6 +58,7 @@ ScannedFile file_of(const JsonNode& node) {
   TW_CHECK(f.sha256.empty() || (f.sha256.size() == 64 && digits), data, "{} is no SHA-256", node["sha256"].where());
   f.encoding = node["encoding"].text();
   f.text_bytes = node["text_bytes"].whole(kMost);
+  f.content = node.text_or("content", "");
   f.licence = node["licence"].text();
   f.source = node["source"].text();
   f.language = node["language"].text();
@@ -66,6 +67,7 @@ ScannedFile file_of(const JsonNode& node) {
   for (const PersonalKind kind : kPersonalKinds)
     if (const JsonNode found = node["findings"]; found.has(name_of(kind))) f.findings[size_t(kind)] = found[name_of(kind)].whole(kMost);
   f.split = Split(index_of(node["split"], splits));
+  f.dealt_inside = node.flag_or("dealt_inside", false);
   TW_CHECK(f.state != FileState::used || !f.sha256.empty(), data, "{}: a used file without its SHA-256", node.where());
   return f;
 }
@@ -110,6 +112,8 @@ std::string Inventory::fingerprint() const {
                                           std::string_view(f.encoding), std::string_view(f.licence),
                                           std::string_view(name_of(f.split))})
         sum.update(part).update("\0", 1);  // a path holds anything but NUL
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used && f.dealt_inside) sum.update(fmt::format("{} {} {} {}\n", f.path, shares.train, shares.val, shares.test));
   return sum.hex();
 }
 
@@ -242,13 +246,15 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
                    {"sha256", f.sha256},
                    {"encoding", f.encoding},
                    {"text_bytes", f.text_bytes},
+                   {"content", f.content},
                    {"licence", f.licence},
                    {"source", f.source},
                    {"language", f.language},
                    {"duplicate_of", f.duplicate_of},
                    {"note", f.note},
                    {"findings", findings},
-                   {"split", name_of(f.split)}}));
+                   {"split", name_of(f.split)},
+                   {"dealt_inside", f.dealt_inside}}));
   }
   out.write("\n]\n}\n");
   out.commit();

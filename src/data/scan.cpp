@@ -6,8 +6,11 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "src/codec/kinds.h"
 #include "src/core/clock.h"
 #include "src/core/error.h"
+#include "src/core/file.h"
+#include "src/core/hash.h"
 #include "src/core/thread_team.h"
 #include "src/core/utf8.h"
 #include "src/data/folder_walk.h"
@@ -74,6 +77,17 @@ class Measure final : public DocumentSink {
   SignatureBuilder signature_;
 };
 
+// The same of a codec's kind. Error(data) where nothing of it can be used.
+void read_coded(ScannedFile& file, const CodecKind& codec, const fs::path& path) {
+  const MappedFile map(path);
+  file.bytes = int64_t(map.size());
+  file.sha256 = Sha256().update(map.text()).hex();
+  TW_CHECK(file.bytes > 0, data, "empty");
+  CodecContent content = codec.inspect(map.text());
+  file.content = std::move(content.said);
+  file.note = std::move(content.note);
+}
+
 // Reads the file and fills in what it is. Never throws for what is wrong with the file.
 void read_content(KnownFile& known, const fs::path& path) {
   ScannedFile& file = known.file;
@@ -82,6 +96,7 @@ void read_content(KnownFile& known, const fs::path& path) {
     file.reason = std::move(why);
   };
   try {
+    if (const CodecKind* codec = codec_kind(file.kind)) return read_coded(file, *codec, path);
     const Format& format = *find_format(path);
     DocumentFile first(path);
     const DocumentReport report = inspect_document(format, first.content());
@@ -111,12 +126,25 @@ void drop_duplicates(Inventory& inventory) {
   }
 }
 
+std::vector<const CodecKind*> kinds_named(const std::vector<std::string>& names) {
+  std::vector<const CodecKind*> kinds;
+  for (const std::string& name : names) {
+    if (name == "all") return {codec_kinds().begin(), codec_kinds().end()};
+    const CodecKind* kind = codec_kind(name);
+    std::string known;
+    for (const CodecKind* k : codec_kinds()) known += fmt::format("{}, ", k->name);
+    TW_CHECK(kind, config, "data.kinds: \"{}\" is no kind beside text: {}or all", name, known);
+    kinds.push_back(kind);
+  }
+  return kinds;
+}
+
 // signatures: of the files at `places`.
 void drop_near_duplicates(Inventory& inventory, const std::vector<size_t>& places, const std::vector<Signature>& signatures, double threshold) {
   std::vector<const Signature*> used;
   std::vector<ScannedFile*> files;
   for (size_t m = 0; m < places.size(); ++m)
-    if (ScannedFile& file = inventory.files[places[m]]; file.state == FileState::used) used.push_back(&signatures[m]), files.push_back(&file);
+    if (ScannedFile& file = inventory.files[places[m]]; file.state == FileState::used && !codec_kind(file.kind)) used.push_back(&signatures[m]), files.push_back(&file);
   const std::vector<NearDuplicate> found = find_near_duplicates(used, threshold);
   for (size_t i = 0; i < found.size(); ++i) {
     if (found[i].of < 0) continue;
@@ -140,7 +168,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
            "the shares of train, val and test are {}, {}, {}: their sum must be 1", s.train, s.val, s.test);
   TW_CHECK(options.near_duplicates == 0 || (options.near_duplicates >= 0.5 && options.near_duplicates <= 1), config,
            "data.near_duplicates = {} must be 0 or from 0.5 to 1", options.near_duplicates);
-  FolderWalk walk = walk_folder(root, options.leave_out);
+  FolderWalk walk = walk_folder(root, options.leave_out, kinds_named(options.kinds));
   Inventory inventory;
   inventory.folder = root;
   inventory.shares = s;
@@ -209,7 +237,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
       for (const ScannedFile& f : inventory.files)
         if (f.state == state && shown < kReasonsShown && ++shown) reasons += fmt::format("\n  {}: {}", f.path, f.reason);
     if (inventory.files.size() > shown) reasons += fmt::format("\n  and {} more files", inventory.files.size() - shown);
-    TW_FAIL(data, "no usable text in {}{}", folder.string(),
+    TW_FAIL(data, "nothing usable in {}{}", folder.string(),
             inventory.files.empty() ? ": there are no files" : reasons);
   }
   deal_splits(inventory);

@@ -41,7 +41,8 @@ struct ScannedFile {
   int64_t bytes = 0, mtime_ns = 0;
   // Of files that were read:
   std::string sha256, encoding;  // 64 digits; a name as "UTF-8"
-  int64_t text_bytes = 0;        // of the text inside, as UTF-8
+  int64_t text_bytes = 0;        // of the text inside, as UTF-8; 0 of a codec's kind
+  std::string content;           // of a codec's kind: "20000 molecules"
   // What the file says (SPDX-License-Identifier), else the nearest licence file and what it says: "LICENSE: MIT License".
   std::string licence;
   std::string source;        // where the file, or the nearest licence file, says it is from; "" = unknown
@@ -50,6 +51,7 @@ struct ScannedFile {
   std::string note;          // what a person should know of it though it is used
   PersonalCounts findings{};     // of secrets and personal data, by kind
   Split split = Split::train;    // of used files
+  bool dealt_inside = false;     // then its documents go to the splits one by one, by the hash of their ids
 };
 
 struct Inventory {
@@ -78,6 +80,7 @@ struct ScanProgress {
 struct ScanOptions {
   SplitShares shares;
   double near_duplicates = 0;  // similarity from which on files count as near duplicates, 0.5 to 1; 0 = not looked for
+  std::vector<std::string> kinds = {"all"};  // of codecs that are used: their names, or all
   std::vector<std::filesystem::path> leave_out;  // folders and files that are passed over: the run's own output
   int threads = 1;                               // the result does not depend on it
   std::function<void(const ScanProgress&)> progress;  // after each file, one call at a time
@@ -91,7 +94,8 @@ struct ScanOptions {
 // that equal content is in the same split in every scan, whatever else is in the folder. Only in small folders: with
 // three or more usable files, a split that has a share but no file gets one from the split that has most (of equals the
 // earlier one), namely the file whose hash lies nearest to it; with one or two, train takes all (if it has a share) and
-// a note says so.
+// a note says so. Text and each codec's kind are dealt by themselves; of kinds whose files are lines (CodecKind::lines) one or two
+// files are dealt line by line.
 //
 // `cache`, of the same folder: files whose size and time did not change since are not read again, and what is read is
 // added at once, so that a scan that is stopped goes on there.
@@ -99,6 +103,8 @@ struct ScanOptions {
 Inventory scan(const std::filesystem::path& folder, const ScanOptions& options = {}, ScanCache* cache = nullptr);
 // Gives each used file its split, as told above.
 void deal_splits(Inventory& inventory);
+// Where a hash falls.
+Split split_at(const SplitShares& shares, uint64_t bits) noexcept;
 
 // JSON, appears whole. Error(cannot_create), Error(io).
 void write_inventory(const Inventory& inventory, const std::filesystem::path& path);

@@ -3,38 +3,37 @@
 #include <charconv>
 #include <cmath>
 
+#include "src/codec/kinds.h"
 #include "src/core/error.h"
 #include "src/data/scan.h"
 
 namespace tw {
 namespace {
 
-double place(const ScannedFile& file) {  // in [0, 1)
+double place_of(uint64_t bits) { return double(bits >> 11) * 0x1p-53; }  // in [0, 1)
+
+uint64_t bits_of(const ScannedFile& file) {
   uint64_t bits = 0;
   std::from_chars(file.sha256.data(), file.sha256.data() + 16, bits, 16);
-  return double(bits >> 11) * 0x1p-53;
+  return bits;
 }
 
-}  // namespace
-
-void deal_splits(Inventory& inventory) {
-  std::vector<ScannedFile*> used;
-  for (ScannedFile& f : inventory.files)
-    if (f.state == FileState::used) used.push_back(&f);
+// The files of one kind. `what`: for notes.
+void deal(Inventory& inventory, const std::vector<ScannedFile*>& used, const CodecKind* kind) {
   const SplitShares& s = inventory.shares;
+  const std::string what = kind ? std::string(kind->name) + " " : "";
   if (used.size() < 3 && s.train > 0) {
-    for (ScannedFile* f : used) f->split = Split::train;
+    for (ScannedFile* f : used) f->split = Split::train, f->dealt_inside = kind && kind->lines && s.val + s.test > 0;
     if (s.val + s.test > 0)
-      inventory.notes.push_back(fmt::format("{} usable {}: all is trained on, nothing is held out", used.size(),
-                                            used.size() == 1 ? "file" : "files"));
+      inventory.notes.push_back(fmt::format("{} usable {}{}: {}", used.size(), what, used.size() == 1 ? "file" : "files",
+                                            kind && kind->lines ? "the documents inside are dealt to the splits" : "all is trained on, nothing is held out"));
     return;
   }
   const double low[3] = {0, s.train, s.train + s.val}, high[3] = {s.train, s.train + s.val, 1};
   size_t count[3] = {0, 0, 0};
   for (ScannedFile* f : used) {
-    const double at = place(*f);
-    f->split = at < high[0] ? Split::train : at < high[1] || s.test <= 0 ? Split::val : Split::test;
-    if (f->split == Split::val && s.val <= 0) f->split = s.test > 0 ? Split::test : Split::train;
+    f->split = split_at(s, bits_of(*f));
+    f->dealt_inside = false;
     ++count[size_t(f->split)];
   }
   const double share[3] = {s.train, s.val, s.test};
@@ -45,13 +44,33 @@ void deal_splits(Inventory& inventory) {
     double distance = 2;
     for (ScannedFile* f : used) {
       if (size_t(f->split) != rich) continue;
-      const double at = place(*f), d = at < low[poor] ? low[poor] - at : std::max(0.0, at - high[poor]);
+      const double at = place_of(bits_of(*f)), d = at < low[poor] ? low[poor] - at : std::max(0.0, at - high[poor]);
       if (d < distance) nearest = f, distance = d;
     }
     nearest->split = Split(poor);
     --count[rich], ++count[poor];
-    inventory.notes.push_back(fmt::format("{} would have been empty: it was given {}", name_of(Split(poor)), nearest->path));
+    inventory.notes.push_back(fmt::format("{} would have been empty{}: it was given {}", name_of(Split(poor)), kind ? " of " + std::string(kind->name) : "", nearest->path));
   }
+}
+
+}  // namespace
+
+Split split_at(const SplitShares& s, uint64_t bits) noexcept {
+  const double at = place_of(bits);
+  const Split split = at < s.train ? Split::train : at < s.train + s.val || s.test <= 0 ? Split::val : Split::test;
+  return split == Split::val && s.val <= 0 ? (s.test > 0 ? Split::test : Split::train) : split;
+}
+
+void deal_splits(Inventory& inventory) {
+  const auto of = [&](const CodecKind* kind) {
+    std::vector<ScannedFile*> used;
+    for (ScannedFile& f : inventory.files)
+      if (f.state == FileState::used && codec_kind(f.kind) == kind) used.push_back(&f);
+    return used;
+  };
+  if (const auto texts = of(nullptr); !texts.empty()) deal(inventory, texts, nullptr);
+  for (const CodecKind* kind : codec_kinds())
+    if (const auto files = of(kind); !files.empty()) deal(inventory, files, kind);
 }
 
 SplitShares parse_split(std::string_view text) {

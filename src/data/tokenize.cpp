@@ -7,12 +7,16 @@
 #include <span>
 #include <utility>
 
+#include "src/codec/id_space.h"
+#include "src/codec/kinds.h"
 #include "src/codec/text/bpe_trainer.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/clock.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/hash.h"
 #include "src/core/thread_team.h"
+#include "src/data/coded_file.h"
 #include "src/data/document_text.h"
 #include "src/data/formats/encoding.h"
 #include "src/data/token_file.h"
@@ -60,23 +64,28 @@ class Tokenizing {
   Tokenizing(const Inventory& inventory, const TokenizeOptions& options)
       : inventory_(inventory), options_(options), team_(std::max(1, options.threads)) {
     for (const ScannedFile& f : inventory.files)
-      if (f.state == FileState::used) files_[size_t(f.split)].push_back(&f);
+      if (f.state == FileState::used)
+        for (const Split split : kSplits)
+          if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
     request_.inventory = inventory.fingerprint();
     if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
     request_.eos_token = options.eos_token;
     request_.append_eod = options.append_eod;
-    TW_CHECK(!files_[size_t(Split::train)].empty(), data, "no file of {} is in the train split: nothing can be trained on",
+    TW_CHECK(!files_[size_t(Split::train)].empty() || !coded_[size_t(Split::train)].empty(), data, "no file of {} is in the train split: nothing can be trained on",
              inventory.folder.string());
   }
   TokenizeResult run();
 
  private:
   void make_tokenizer();
+  void make_codecs();
+  std::unique_ptr<Codec> make_codec(const CodecKind& kind);
   std::unique_ptr<TextTokenizer> train_tokenizer();
   void keep(Split split, const SplitTokens& earlier);
   void encode_split(Split split);
+  void encode_coded(Split split, TokenFileWriter& writer);
   void read(const char* phase, const Files& files, Cuts cuts, const Work& work);
   void read_group(std::span<const ScannedFile* const> group, const Work& work);
   void read_long(const ScannedFile& file, Cuts cuts, const Work& work);
@@ -90,10 +99,11 @@ class Tokenizing {
   const Inventory& inventory_;
   const TokenizeOptions& options_;
   ThreadTeam team_;
-  std::array<Files, 3> files_;
+  std::array<Files, 3> files_, coded_;  // text, and what goes through codecs
   TokensRecord request_;
   std::optional<TokensRecord> earlier_;  // of the same request
   std::unique_ptr<TextTokenizer> tokenizer_;
+  std::vector<std::unique_ptr<Codec>> codecs_;
   int32_t eod_ = -1;
   std::set<const ScannedFile*> bad_;  // left out: what the tokenizer has not seen is not encoded either
   TokenizeProgress progress_;
@@ -212,10 +222,11 @@ std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
 void Tokenizing::make_tokenizer() {
   const double start = now_seconds();
   result_.tokenizer = options_.out / "tokenizer.json";
+  bool save = true;
   if (!options_.tokenizer.empty()) {
     tokenizer_ = TextTokenizer::load(options_.tokenizer);
     std::error_code error;
-    if (!fs::equivalent(options_.tokenizer, result_.tokenizer, error)) tokenizer_->save_tokenizer_json(result_.tokenizer);
+    save = !fs::equivalent(options_.tokenizer, result_.tokenizer, error);
   } else {
     if (earlier_ && fs::exists(result_.tokenizer)) {
       try {
@@ -224,11 +235,18 @@ void Tokenizing::make_tokenizer() {
       } catch (const Error&) {  // then a new one
       }
     }
-    if (!result_.tokenizer_reused) {
-      tokenizer_ = train_tokenizer();
-      tokenizer_->save_tokenizer_json(result_.tokenizer);
-    }
+    save = !result_.tokenizer_reused;
+    if (save) tokenizer_ = train_tokenizer();
   }
+  make_codecs();
+  TokenizerSpec spec = tokenizer_->spec();
+  for (const auto& codec : codecs_) add_codec(spec, *codec), result_.codecs.emplace_back(codec->name());
+  if (spec.size() != tokenizer_->vocab_size()) {
+    tokenizer_ = std::make_unique<TextTokenizer>(std::move(spec));
+    save = true;
+    result_.tokenizer_reused = false;
+  }
+  if (save) tokenizer_->save_tokenizer_json(result_.tokenizer);
   result_.tokenizer_hash = tokenizer_->hash();
   result_.vocab_size = tokenizer_->vocab_size();
   result_.tokenizer_seconds = now_seconds() - start;
@@ -240,6 +258,43 @@ void Tokenizing::make_tokenizer() {
              own < 0 ? "" : fmt::format(", for example to \"{}\"", tokenizer_->token_bytes(own)));
     eod_ = *id;
   }
+}
+
+void Tokenizing::make_codecs() {
+  for (const CodecKind* kind : codec_kinds()) {
+    const auto is_of = [&](const ScannedFile* f) { return f->kind == kind->name; };
+    if (std::any_of(coded_[size_t(Split::train)].begin(), coded_[size_t(Split::train)].end(), is_of)) {
+      codecs_.push_back(make_codec(*kind));
+      continue;
+    }
+    for (const Split split : kSplits)
+      for (const ScannedFile* f : coded_[size_t(split)])
+        if (is_of(f)) leave_out(*f, "no file of its kind is in the train split");
+  }
+}
+
+// The one an earlier call made of the same files, else a new one.
+std::unique_ptr<Codec> Tokenizing::make_codec(const CodecKind& kind) {
+  const fs::path file = options_.out / "codecs" / kind.codebook;
+  if (earlier_ && fs::exists(file)) {
+    try {
+      auto codec = kind.load(file);
+      const IdSpace ids(*tokenizer_);
+      if (const CodecRange* range = ids.named(kind.name); range && codec->hash().starts_with(range->codebook)) return codec;
+    } catch (const Error&) {  // then a new one
+    }
+  }
+  std::vector<fs::path> files;
+  progress_ = {.phase = "train codecs"};
+  for (const ScannedFile* f : coded_[size_t(Split::train)])
+    if (f->kind == kind.name) files.push_back(inventory_.folder / f->path), ++progress_.total_files, progress_.total_bytes += f->bytes;
+  report();
+  auto codec = kind.train(files, {.threads = options_.threads});
+  make_folders(options_.out / "codecs");
+  codec->save(file);
+  progress_.files = progress_.total_files, progress_.bytes = progress_.total_bytes;
+  report();
+  return codec;
 }
 
 void Tokenizing::keep(Split split, const SplitTokens& earlier) {
@@ -268,7 +323,7 @@ void Tokenizing::encode_split(Split split) {
   const fs::path path = options_.out / "tokens" / (std::string(name_of(split)) + ".h5");
   std::error_code ignored;
   fs::remove(path, ignored);  // of an earlier call: not for these files, or damaged
-  if (files.empty()) return;
+  if (files.empty() && coded_[size_t(split)].empty()) return;
   const double start = now_seconds();
   SplitTokens& out = result_.splits[size_t(split)];
   TokenFileWriter writer(path, tokenizer_->vocab_size(), tokenizer_->hash(), eod_);
@@ -289,6 +344,7 @@ void Tokenizing::encode_split(Split split) {
               writer.end_document(document);
               ++out.documents, out.bytes += bytes;
             }});
+  encode_coded(split, writer);
   TW_CHECK(out.documents > 0 || split != Split::train, data, "no file of the train split is as it was scanned: scan {} again",
            inventory_.folder.string());
   if (out.documents == 0) return;
@@ -297,6 +353,68 @@ void Tokenizing::encode_split(Split split) {
   out.file = path;
   out.checksum = TokenFile::open(path)->checksum();
   out.seconds = now_seconds() - start;
+}
+
+// Files side by side where they are short, one after the other where they are long.
+void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
+  const Files& files = coded_[size_t(split)];
+  if (files.empty()) return;
+  SplitTokens& out = result_.splits[size_t(split)];
+  const IdSpace ids(*tokenizer_);
+  progress_ = {.phase = kPhases[size_t(split)], .total_files = int64_t(files.size())};
+  for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
+  const auto codec_of = [&](const ScannedFile& file) {
+    return std::find_if(codecs_.begin(), codecs_.end(), [&](const auto& codec) { return codec->name() == file.kind; });
+  };
+  struct Made {
+    std::string reason;  // to leave it out
+    CodedFile file;
+    std::vector<int32_t> ids;
+  };
+  // Long files go to the writer at once.
+  const auto make = [&](const ScannedFile& f, bool at_once) {
+    Made made;
+    if (bad_.contains(&f)) return made;
+    bool written = false;
+    try {
+      const MappedFile map(inventory_.folder / f.path);
+      if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
+      made.file = encode_file(**codec_of(f), *ids.named(f.kind), eod_, map.text(), [&](const std::vector<int32_t>& block) {
+        if (at_once) written = true, writer.append(block);
+        else made.ids.insert(made.ids.end(), block.begin(), block.end());
+      }, f.dealt_inside ? [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; } : std::function<bool(uint64_t)>());
+    } catch (const Error& e) {
+      if (written || (e.code() != ExitCode::no_input && e.code() != ExitCode::data)) throw;
+      made.reason = e.what();
+    }
+    return made;
+  };
+  for (size_t begin = 0; begin < files.size();) {
+    size_t end = begin + 1;
+    int64_t bytes = files[begin]->bytes;
+    if (bytes <= kLong)
+      while (end < files.size() && end - begin < kGroupFiles && files[end]->bytes <= kLong && bytes < kGroupBytes) bytes += files[end++]->bytes;
+    std::vector<Made> group(end - begin);
+    if (files[begin]->bytes > kLong) group[0] = make(*files[begin], true);
+    else team_.run(int64_t(group.size()), [&](int64_t i, int) { group[size_t(i)] = make(*files[begin + size_t(i)], false); });
+    for (size_t i = 0; i < group.size(); ++i) {
+      const ScannedFile& f = *files[begin + i];
+      const Made& made = group[i];
+      if (!made.reason.empty()) leave_out(f, made.reason);
+      if (bad_.contains(&f) || made.file.documents == 0) continue;
+      writer.append(made.ids);
+      Document document;
+      document.path = f.path, document.sha256 = f.sha256, document.licence = f.licence;
+      writer.end_document(document);
+      ++out.documents;
+      auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == f.kind; });
+      if (of == out.coded.end()) of = out.coded.insert(of, {.kind = f.kind});
+      ++of->files, of->documents += made.file.documents, of->tokens += made.file.tokens, of->bytes += f.bytes;
+    }
+    progress_.files += int64_t(end - begin), progress_.bytes += bytes;
+    report();
+    begin = end;
+  }
 }
 
 TokenizeResult Tokenizing::run() {
@@ -325,6 +443,12 @@ TokenizeResult Tokenizing::run() {
 }
 
 }  // namespace
+
+int64_t SplitTokens::text_tokens() const noexcept {
+  int64_t n = tokens;
+  for (const CodedTokens& c : coded) n -= c.tokens;
+  return n;
+}
 
 TokenizeResult tokenize(const Inventory& inventory, const TokenizeOptions& options) {
   return Tokenizing(inventory, options).run();

@@ -18,7 +18,7 @@ struct TokenizeProgress {
 };
 
 struct TokenizeOptions {
-  std::filesystem::path out;        // gets tokenizer.json, tokens/{train,val,test}.h5 and tokens/tokens.json
+  std::filesystem::path out;        // gets tokenizer.json, codecs/, tokens/{train,val,test}.h5 and tokens/tokens.json
   std::filesystem::path tokenizer;  // what TextTokenizer::load reads; "" = a byte-level BPE is trained on the train split
   int32_t vocab_size = 4096;        // of a trained one, at most
   std::string eos_token = "<|endoftext|>";
@@ -28,14 +28,22 @@ struct TokenizeOptions {
   std::function<void(const TokenizeProgress&)> progress;  // from the calling thread
 };
 
+// Files of one codec's kind in a split.
+struct CodedTokens {
+  std::string kind;                 // "molecule"
+  int64_t files = 0, documents = 0, tokens = 0, bytes = 0;  // bytes: of the files
+};
+
 struct SplitTokens {
   std::filesystem::path file;  // absolute or as options.out; "" = the split has no files
   int64_t documents = 0, tokens = 0;
   int64_t bytes = 0;           // of text
+  std::vector<CodedTokens> coded;  // which of the tokens are not text; their files are among the documents
   std::string checksum;        // of the tokens, as the file names it; "" = not known
   double seconds = 0;          // it took to make them
   bool reused = false;         // made by an earlier call
-  double bytes_per_token() const noexcept { return tokens > 0 ? double(bytes) / double(tokens) : 0; }
+  int64_t text_tokens() const noexcept;
+  double bytes_per_token() const noexcept { return text_tokens() > 0 ? double(bytes) / double(text_tokens()) : 0; }
 };
 
 struct TokenizeResult {
@@ -44,6 +52,7 @@ struct TokenizeResult {
   int32_t vocab_size = 0;           // of the tokenizer: ids are below it
   bool tokenizer_reused = false;    // trained by an earlier call
   double tokenizer_seconds = 0;
+  std::vector<std::string> codecs;  // kinds beside text, as trained or kept
   std::array<SplitTokens, 3> splits;     // by Split
   std::vector<std::string> left_out;     // "path: reason", files that changed or vanished since the scan
   const SplitTokens& of(Split split) const noexcept { return splits[size_t(split)]; }
@@ -52,6 +61,9 @@ struct TokenizeResult {
 // Files whose bytes are no longer those of the inventory are left out and named. What an earlier call made of the same
 // files, tokenizer and options is kept: tokens/tokens.json tells. A split without files gives no token file. Special
 // tokens' texts in documents are ordinary text.
+//
+// Files of a codec's kind go through a codec that is trained on those of the train split and kept in OUT/codecs; its ids stand
+// behind those of text (codec/id_space.h). In a token file they follow the text.
 //
 // Long documents are read in blocks: memory does not grow with their length, but for HTML. They are cut only where that
 // changes no id, but for 64 MiB without the end of a word and for tokenizers that put a space before a text, normalise

@@ -23,7 +23,11 @@ void write_tokens_record(const TokensRecord& r, const std::filesystem::path& pat
                               {"tokens", s.tokens},
                               {"bytes", s.bytes},
                               {"checksum", s.checksum},
-                              {"seconds", s.seconds}};
+                              {"seconds", s.seconds},
+                              {"coded", nlohmann::json::array()}};
+    for (const CodedTokens& c : s.coded)
+      splits[name_of(split)]["coded"].push_back(
+          {{"kind", c.kind}, {"files", c.files}, {"documents", c.documents}, {"tokens", c.tokens}, {"bytes", c.bytes}});
   }
   const nlohmann::json out = {{"version", kVersion},
                               {"inventory", r.inventory},
@@ -62,6 +66,10 @@ std::optional<TokensRecord> read_tokens_record(const std::filesystem::path& path
       s.tokens = node["tokens"].whole(kMost);
       s.bytes = node["bytes"].whole(kMost);
       s.checksum = node.text_or("checksum", "");
+      for (size_t i = 0; node.has("coded") && i < node["coded"].size(); ++i) {
+        const JsonNode c = node["coded"].at(i);
+        s.coded.push_back({c["kind"].text(), c["files"].whole(kMost), c["documents"].whole(kMost), c["tokens"].whole(kMost), c["bytes"].whole(kMost)});
+      }
       if (node["seconds"].raw().is_number()) s.seconds = node["seconds"].raw().get<double>();
     }
     return r;

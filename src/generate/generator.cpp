@@ -31,7 +31,10 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
            "generate.max_new_tokens = {} is out of range: 0 to 2^40", options.max_new_tokens);
   const int64_t context = std::min<int64_t>(model_.max_position_embeddings, int64_t(prompt.size()) + options.max_new_tokens);
   Decoder decoder(model_, table_, weights_, 1, std::min(kPromptChunk, context), context, stream_);
-  Sampler sampler(options.sampling, model_.vocab_size);
+  const int32_t end_id = options.end_id < 0 ? int32_t(model_.vocab_size) : options.end_id;
+  TW_CHECK(options.first_id >= 0 && options.first_id < end_id && end_id <= model_.vocab_size, bug, "ids {} to {} of {} are to be drawn", options.first_id,
+           end_id, model_.vocab_size);
+  Sampler sampler(options.sampling, end_id, options.first_id);
   Tensor logits({1, model_.padded_vocab_size()}, DType::fp32, stream_.device());
   Generation g;
   std::vector<int32_t> all = prompt;

@@ -12,6 +12,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   int64_t max_new_tokens = 100;
   int32_t stop_id = -1;  // generation ends after this token; -1 = never
+  int32_t first_id = 0, end_id = -1;  // only ids from first_id on and below end_id are drawn; -1 = the vocabulary's end
 };
 
 struct Generation {

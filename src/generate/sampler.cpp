@@ -13,21 +13,23 @@ void SamplingOptions::check() const {
   TW_CHECK(top_p > 0 && top_p <= 1, config, "generate.top_p = {} must lie above 0 and not above 1", top_p);
 }
 
-Sampler::Sampler(const SamplingOptions& options, int64_t vocab_size) : options_(options), vocab_size_(vocab_size) {
+Sampler::Sampler(const SamplingOptions& options, int64_t end, int64_t first) : options_(options), first_(first), end_(end) {
   options.check();
 }
 
 int32_t Sampler::pick(ConstView logits, int64_t sample, int64_t position, const Stream& stream) {
   if (picked_.count() == 0) picked_ = Tensor({1}, DType::i32, stream.device()), host_ = Tensor::beside(stream, {1}, DType::i32);
   const Rng rng{options_.seed, RngStream::sampling, uint32_t(sample), 0};
-  pick_token({.logits = logits, .id = picked_.view(), .vocab = vocab_size_, .temperature = options_.temperature, .top_k = options_.top_k,
+  const int64_t count = end_ - first_;
+  const ConstView drawn(logits.as<float>() + first_, DType::fp32, {count}, logits.device);
+  pick_token({.logits = drawn, .id = picked_.view(), .vocab = count, .temperature = options_.temperature, .top_k = options_.top_k,
               .top_p = options_.top_p, .uniform = rng.uniform(uint64_t(position))},
              stream);
   copy(picked_.view(), host_.view(), stream);
   synchronize(stream);
   const int32_t id = host_.as<int32_t>()[0];
   TW_CHECK(id >= 0, numerics, "the model's logits are not finite");
-  return id;
+  return int32_t(first_) + id;
 }
 
 }  // namespace tw

@@ -17,14 +17,15 @@ struct SamplingOptions {
 
 class Sampler {
  public:
-  Sampler(const SamplingOptions& options, int64_t vocab_size);
-  // logits (at least vocab_size) fp32, on the stream's device; token `position` of sample `sample`: the same choice for the same numbers,
+  // Draws ids from `first` on and below `end`.
+  Sampler(const SamplingOptions& options, int64_t end, int64_t first = 0);
+  // logits (at least `end`) fp32, on the stream's device; token `position` of sample `sample`: the same choice for the same numbers,
   // whatever else is generated. Error(numerics) where no logit is finite.
   int32_t pick(ConstView logits, int64_t sample, int64_t position, const Stream& stream);
 
  private:
   SamplingOptions options_;
-  int64_t vocab_size_;
+  int64_t first_, end_;
   Tensor picked_, host_;  // (1) i32, on the device and beside it
 };
 

@@ -18,7 +18,7 @@ using namespace report;
 std::string report_html(const std::filesystem::path& folder) {
   const RunRecord run = read_run(folder);
   return page(run.name + " – Tokenwerk run report", run_header(run),
-              {results(run), curves(run), evaluation(run), memorisation(run), samples(run), energy(run), documents(run),
+              {results(run), curves(run), evaluation(run), memorisation(run), samples(run), kinds(run), energy(run), documents(run),
                configuration(run), repeat(run), remarks(run)},
               fmt::format("Made by tokenwerk {} on {} from the files of the run folder alone.", program_version(),
                           time_of_day(iso_time(unix_seconds()))));

@@ -300,7 +300,7 @@ TEST_F(Scan, SaysWhyItCannot) {
   };
   EXPECT_EQ(code(folder_ / "absent", {}, "absent"), ExitCode::no_input);
   make_folders(docs());
-  EXPECT_EQ(code(docs(), {}, "no usable text"), ExitCode::data);
+  EXPECT_EQ(code(docs(), {}, "nothing usable"), ExitCode::data);
   write("photo.png", "x"), write("empty.txt", "");
   EXPECT_EQ(code(docs(), {}, "empty.txt: empty"), ExitCode::data);
   write("a.txt", "text");

@@ -16,7 +16,7 @@ std::unique_ptr<Codec> load_text(const std::filesystem::path& path) { return Tex
 }  // namespace
 
 const CodecKind& text_codec_kind() {
-  static constexpr CodecKind kind{"text", train_text, load_text};
+  static constexpr CodecKind kind{.name = "text", .train = train_text, .load = load_text};
   return kind;
 }
 

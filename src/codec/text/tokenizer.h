@@ -40,7 +40,8 @@ class TextTokenizer final : public Codec {
   int32_t vocab_size() const override { return spec_.size(); }
   std::string hash() const override { return hash_; }  // SHA-256, 64 digits; bos, eos and pad do not count
   // Ordinary text, no bos. Thread-safe.
-  std::vector<int32_t> encode(std::string_view bytes) const override;
+  std::vector<int32_t> encode(std::string_view bytes) const;
+  void encode(std::string_view bytes, CodecSink& sink) const override { sink.ids(encode(bytes)); }
   std::vector<int32_t> encode(std::string_view bytes, const EncodeOptions& options) const;
   // Appends; room and cache are kept between calls.
   void encode(std::string_view bytes, const EncodeOptions& options, std::vector<int32_t>& ids) const;

@@ -13,6 +13,7 @@ Section curves(const RunRecord& run);
 Section evaluation(const RunRecord& run);
 Section memorisation(const RunRecord& run);
 Section samples(const RunRecord& run);
+Section kinds(const RunRecord& run);    // what it makes beside text
 Section energy(const RunRecord& run);     // time, joules, cost, budgets
 Section documents(const RunRecord& run);  // data inventory
 Section configuration(const RunRecord& run);

@@ -1,0 +1,477 @@
+#include "src/codec/molecule/smiles.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "src/codec/molecule/element.h"
+
+namespace tw {
+namespace {
+
+bool digit(char c) { return c >= '0' && c <= '9'; }
+
+// Of the atoms that stand without a bracket; 0 = none of them.
+int organic(std::string_view token) {
+  if (token.size() == 2) return token == "Cl" ? 17 : token == "Br" ? 35 : 0;
+  switch (token[0]) {
+    case 'B': case 'b': return 5;
+    case 'C': case 'c': return 6;
+    case 'N': case 'n': return 7;
+    case 'O': case 'o': return 8;
+    case 'F': return 9;
+    case 'P': case 'p': return 15;
+    case 'S': case 's': return 16;
+    case 'I': return 53;
+    default: return 0;
+  }
+}
+
+int bond_order(char symbol) { return symbol == '=' ? 2 : symbol == '#' ? 3 : symbol == '$' ? 4 : 1; }
+
+constexpr std::string_view kBonds = "-=#$:/\\";
+constexpr int64_t kMostWork = int64_t(1) << 24;  // edges and atoms looked at for one molecule's double bonds: a fraction of a second
+
+}  // namespace
+
+size_t smiles_token(std::string_view text) noexcept {
+  if (text.empty()) return 0;
+  switch (text[0]) {
+    case '[': {
+      const size_t end = text.find(']');
+      return end == text.npos || end == 1 ? 0 : end + 1;
+    }
+    case 'C': return text.starts_with("Cl") ? 2 : 1;
+    case 'B': return text.starts_with("Br") ? 2 : 1;
+    case '%':
+      if (text.size() >= 3 && digit(text[1]) && digit(text[2])) return 3;
+      if (text.size() >= 2 && text[1] == '(') {
+        size_t end = 2;
+        while (end < text.size() && digit(text[end])) ++end;
+        return end > 2 && end < 8 && end < text.size() && text[end] == ')' ? end + 1 : 0;
+      }
+      return 0;
+    case 'N': case 'O': case 'P': case 'S': case 'F': case 'I': case 'b': case 'c': case 'n': case 'o': case 'p': case 's': case '*':
+    case '(': case ')': case '.': case '-': case '=': case '#': case '$': case ':': case '/': case '\\': return 1;
+    default: return digit(text[0]) ? 1 : 0;
+  }
+}
+
+std::string_view SmilesReader::add_bond(int32_t from, int32_t to, char symbol) {
+  if (from == to) return "a ring of one atom";
+  Molecule::Bond bond{.from = from, .to = to, .order = uint8_t(bond_order(symbol))};
+  const bool both = molecule_.atoms[size_t(from)].aromatic && molecule_.atoms[size_t(to)].aromatic;
+  if (symbol == ':' && !both) return "an aromatic bond beside an atom that is not aromatic";
+  bond.aromatic = both && (symbol == 0 || symbol == ':' || symbol == '/' || symbol == '\\');
+  molecule_.bonds.push_back(bond);
+  drawn_.push_back(symbol);
+  return "";
+}
+
+// [isotope symbol chirality hydrogens charge class], without its brackets.
+std::string_view SmilesReader::bracket_atom(std::string_view s) {
+  Molecule::Atom atom;
+  size_t i = 0;
+  const auto number = [&](int most) {  // -1 where there is none
+    int value = -1;
+    for (; i < s.size() && digit(s[i]) && value <= most; ++i) value = std::max(value, 0) * 10 + (s[i] - '0');
+    return value;
+  };
+  if (const int isotope = number(999); isotope > 999) return "an isotope above 999";
+  else atom.isotope = uint16_t(std::max(isotope, 0));
+  if (i == s.size()) return "a bracket without an element";
+  if (s[i] == '*') {
+    ++i;
+  } else if (s[i] >= 'A' && s[i] <= 'Z') {
+    int element = i + 1 < s.size() ? element_named(s.substr(i, 2)) : 0;
+    if (element) {
+      i += 2;
+    } else if ((element = element_named(s.substr(i, 1)))) {
+      i += 1;
+    } else {
+      return "an unknown element";
+    }
+    atom.element = uint8_t(element);
+  } else {
+    constexpr std::string_view kTwo[] = {"se", "as", "te", "si"};
+    constexpr uint8_t kElement[] = {34, 33, 52, 14};
+    for (size_t k = 0; k < std::size(kTwo); ++k)
+      if (s.substr(i).starts_with(kTwo[k])) atom.element = kElement[k];
+    if (atom.element) {
+      i += 2;
+    } else {
+      if (std::string_view("bcnops").find(s[i]) == std::string_view::npos) return "an unknown element";
+      atom.element = uint8_t(organic(s.substr(i, 1)));
+      ++i;
+    }
+    atom.aromatic = true;
+  }
+  if (i < s.size() && s[i] == '@') {
+    ++i;
+    if (i < s.size() && s[i] == '@') {
+      ++i;
+    } else {
+      for (const std::string_view kind : {"TH", "AL", "SP", "TB", "OH"})
+        if (s.substr(i).starts_with(kind) && i + 2 < s.size() && digit(s[i + 2])) {
+          i += 2;
+          if (number(30) > 30) return "an unknown chirality";
+          break;
+        }
+    }
+  }
+  if (i < s.size() && s[i] == 'H') {
+    ++i;
+    const int hydrogens = number(9);
+    if (hydrogens > 9) return "more than 9 hydrogens on one atom";
+    atom.hydrogens = uint8_t(hydrogens < 0 ? 1 : hydrogens);
+  }
+  if (i < s.size() && (s[i] == '+' || s[i] == '-')) {
+    const char sign = s[i++];
+    int charge = number(15);
+    if (charge < 0)
+      for (charge = 1; i < s.size() && s[i] == sign; ++i) ++charge;
+    if (charge > 15) return "a charge beyond 15";
+    atom.charge = int8_t(sign == '+' ? charge : -charge);
+  }
+  if (i < s.size() && s[i] == ':') {
+    ++i;
+    if (const int label = number(1 << 20); label < 0 || label > 1 << 20) return "a class that is no number";
+  }
+  if (i != s.size()) return "a bracket that is not understood";
+  molecule_.atoms.push_back(atom);
+  bracket_.push_back(true);
+  return "";
+}
+
+std::string_view SmilesReader::parse(std::string_view s) {
+  molecule_.atoms.clear(), molecule_.bonds.clear(), bracket_.clear(), drawn_.clear(), branch_.clear(), rings_.clear();
+  open_rings_ = 0;
+  int32_t last = -1;  // the atom the next one is bonded to
+  char bond = 0;
+  bool opened = false;  // a branch that is still empty
+  for (at_ = 0; at_ < s.size();) {
+    const size_t n = smiles_token(s.substr(at_));
+    if (n == 0) return s[at_] == '[' ? "a bracket that does not end" : "a letter that SMILES does not have";
+    const std::string_view token = s.substr(at_, n);
+    const char c = token[0];
+    if (c == '(') {
+      if (last < 0 || bond || opened) return "a branch that begins at no atom";
+      branch_.push_back(last), opened = true;
+    } else if (c == ')') {
+      if (branch_.empty()) return "a branch that ends and did not begin";
+      if (last < 0 || bond || opened) return "a branch that leads nowhere";
+      last = branch_.back(), branch_.pop_back();
+    } else if (c == '.') {
+      if (last < 0 || bond || opened) return "a dot that divides nothing";
+      last = -1;
+    } else if (kBonds.find(c) != kBonds.npos) {
+      if (last < 0 || bond) return "a bond that begins at no atom";
+      bond = c;
+    } else if (digit(c) || c == '%') {
+      if (last < 0 || opened) return "a ring number that belongs to no atom";
+      size_t number = 0;
+      for (const char d : token)
+        if (digit(d)) number = number * 10 + size_t(d - '0');
+      if (number >= rings_.size()) rings_.resize(number + 1);
+      Ring& ring = rings_[number];
+      if (ring.atom < 0) {
+        ring = {last, bond}, ++open_rings_;
+      } else {
+        // Of "/" and "\" each end has its own.
+        const auto kind = [](char b) { return b == '/' || b == '\\' ? '-' : b; };
+        if (ring.bond && bond && kind(ring.bond) != kind(bond)) return "a ring whose ends name different bonds";
+        const auto between = [&](const Molecule::Bond& b) {
+          return (b.from == last && b.to == ring.atom) || (b.to == last && b.from == ring.atom);
+        };
+        if (std::any_of(molecule_.bonds.begin(), molecule_.bonds.end(), between)) return "two bonds between the same atoms";
+        if (const std::string_view fault = add_bond(ring.atom, last, bond ? bond : ring.bond); !fault.empty()) return fault;
+        ring.atom = -1, --open_rings_;
+      }
+      bond = 0;
+    } else {
+      if (c == '[') {
+        if (const std::string_view fault = bracket_atom(token.substr(1, n - 2)); !fault.empty()) return fault;
+      } else {
+        molecule_.atoms.push_back({.element = uint8_t(c == '*' ? 0 : organic(token)), .aromatic = c >= 'a' && c <= 'z'});
+        bracket_.push_back(false);
+      }
+      const auto atom = int32_t(molecule_.atoms.size()) - 1;
+      if (last >= 0) {
+        if (const std::string_view fault = add_bond(last, atom, bond); !fault.empty()) return fault;
+      }
+      last = atom, bond = 0, opened = false;
+    }
+    at_ += n;
+  }
+  if (molecule_.atoms.empty()) return "no atom";
+  if (bond) return "a bond that leads nowhere";
+  if (last < 0) return "a dot that divides nothing";
+  if (!branch_.empty()) return "a branch that does not end";
+  if (open_rings_) return "a ring that is not closed";
+  return "";
+}
+
+void SmilesReader::link() {
+  const size_t atoms = molecule_.atoms.size();
+  first_.assign(atoms + 1, 0);
+  for (const Molecule::Bond& b : molecule_.bonds) ++first_[size_t(b.from) + 1], ++first_[size_t(b.to) + 1];
+  for (size_t a = 0; a < atoms; ++a) first_[a + 1] += first_[a];
+  edges_.resize(molecule_.bonds.size() * 2);
+  next_.assign(first_.begin(), first_.end() - 1);
+  for (size_t b = 0; b < molecule_.bonds.size(); ++b)
+    for (const int32_t end : {molecule_.bonds[b].from, molecule_.bonds[b].to}) edges_[size_t(next_[size_t(end)]++)] = int32_t(b);
+}
+
+// A bond is in a ring unless its loss parts the molecule (Tarjan 1974: no way back above it).
+void SmilesReader::find_rings() {
+  auto& atoms = molecule_.atoms;
+  auto& bonds = molecule_.bonds;
+  for (Molecule::Bond& b : bonds) b.in_ring = true;
+  order_.assign(atoms.size(), -1), low_.assign(atoms.size(), 0), parent_bond_.assign(atoms.size(), -1);
+  next_.assign(first_.begin(), first_.end() - 1);
+  int32_t time = 0;
+  for (size_t root = 0; root < atoms.size(); ++root) {
+    if (order_[root] >= 0) continue;
+    order_[root] = low_[root] = time++;
+    for (auto a = int32_t(root); a >= 0;) {
+      const auto at = size_t(a);
+      if (next_[at] < first_[at + 1]) {
+        const int32_t b = edges_[size_t(next_[at]++)];
+        if (b == parent_bond_[at]) continue;
+        const auto other = size_t(bonds[size_t(b)].from == a ? bonds[size_t(b)].to : bonds[size_t(b)].from);
+        if (order_[other] >= 0) {
+          low_[at] = std::min(low_[at], order_[other]);
+        } else {
+          order_[other] = low_[other] = time++;
+          parent_bond_[other] = b;
+          a = int32_t(other);
+        }
+        continue;
+      }
+      const int32_t b = parent_bond_[at];
+      if (b < 0) break;
+      Molecule::Bond& bond = bonds[size_t(b)];
+      const int32_t above = bond.from == a ? bond.to : bond.from;
+      if (low_[at] > order_[size_t(above)]) bond.in_ring = false;
+      low_[size_t(above)] = std::min(low_[size_t(above)], low_[at]);
+      a = above;
+    }
+  }
+  for (Molecule::Bond& b : bonds) {
+    if (b.in_ring) atoms[size_t(b.from)].in_ring = atoms[size_t(b.to)].in_ring = true;
+    else b.aromatic = false;  // between two rings
+  }
+}
+
+// Hydrogens that are implied, atoms with too many bonds, and which aromatic atoms want a double bond.
+std::string_view SmilesReader::fill_valences() {
+  auto& atoms = molecule_.atoms;
+  wants_double_.assign(atoms.size(), false);
+  for (size_t a = 0; a < atoms.size(); ++a) {
+    Molecule::Atom& atom = atoms[a];
+    if (atom.aromatic && !atom.in_ring) return "an aromatic atom outside of rings";
+    int bonds = atom.hydrogens, oxides = 0, oxygens = 0, aromatic = 0;
+    Molecule::Bond* uncharged = nullptr;  // of nitro and diazo groups that are written without their charges
+    for (int32_t e = first_[a]; e < first_[a + 1]; ++e) {
+      Molecule::Bond& b = molecule_.bonds[size_t(edges_[size_t(e)])];
+      const auto other = size_t(b.from == int32_t(a) ? b.to : b.from);
+      const Molecule::Atom& o = atoms[other];
+      bonds += b.order;
+      aromatic += b.aromatic;
+      oxygens += o.element == 8;
+      const bool oxide = o.element == 8 && b.order == 2 && o.charge == 0 && first_[other + 1] - first_[other] == 1;
+      oxides += oxide;
+      if (oxide || (o.element == 7 && o.charge == 0 && b.order == 3)) uncharged = &b;
+    }
+    if (atom.element == 0) continue;
+    if (aromatic > 3) return "an atom with too many bonds";
+    const bool in_system = aromatic > 0;  // else it is aromatic by its letter alone
+    if (atom.element == 7 && atom.charge == 0 && bonds + in_system == 5 && uncharged) {
+      atom.charge = 1, --bonds, --uncharged->order;
+      atoms[size_t(uncharged->from == int32_t(a) ? uncharged->to : uncharged->from)].charge = -1;
+    }
+    // Chlorates and the like.
+    const bool halogen = atom.element == 17 || atom.element == 35 || atom.element == 53;
+    if (halogen && atom.charge == 0 && bonds <= 7 && bonds % 2 == 1 && oxides > 0 && oxygens == first_[a + 1] - first_[a]) continue;
+    const int electrons = atom.element - atom.charge;
+    if (electrons <= 0) {
+      if (bonds > 0) return "a nucleus with bonds";
+      continue;
+    }
+    // Sulphide and selenide ions can have more bonds than chlorine and bromine.
+    const bool chalcogenide = atom.charge == -1 && (atom.element == 16 || atom.element == 34);
+    const std::span<const int8_t> valences = element_valences(chalcogenide ? 53 : std::min(electrons, kElements));
+    if (valences.empty()) continue;
+    const auto fits = std::find_if(valences.begin(), valences.end(), [&](int8_t v) { return v >= bonds; });
+    if (fits == valences.end()) return "an atom with too many bonds";
+    const int rest = *fits - bonds;
+    if (in_system) wants_double_[a] = rest > 0;
+    if (!bracket_[a]) atom.hydrogens = uint8_t(in_system ? std::max(rest - 1, 0) : rest);
+  }
+  return "";
+}
+
+// A way from the unmatched atom `root` to another one, along which the matching is turned round (Edmonds 1965).
+bool SmilesReader::augment(int32_t root) {
+  const size_t n = molecule_.atoms.size();
+  work_ += int64_t(n);
+  used_.assign(n, false), father_.assign(n, -1), base_.resize(n);
+  for (size_t a = 0; a < n; ++a) base_[a] = int32_t(a);
+  queue_.assign(1, root);
+  used_[size_t(root)] = true;
+  const auto common = [&](int32_t a, int32_t b) {
+    std::vector<bool> seen(n, false);
+    for (;;) {
+      a = base_[size_t(a)];
+      seen[size_t(a)] = true;
+      if (mate_[size_t(a)] < 0) break;
+      a = father_[size_t(mate_[size_t(a)])];
+    }
+    for (;; b = father_[size_t(mate_[size_t(b)])]) {
+      b = base_[size_t(b)];
+      if (seen[size_t(b)]) return b;
+    }
+  };
+  const auto mark = [&](int32_t a, int32_t stop, int32_t child) {
+    while (base_[size_t(a)] != stop) {
+      blossom_[size_t(base_[size_t(a)])] = blossom_[size_t(base_[size_t(mate_[size_t(a)])])] = true;
+      father_[size_t(a)] = child;
+      child = mate_[size_t(a)];
+      a = father_[size_t(mate_[size_t(a)])];
+    }
+  };
+  for (size_t q = 0; q < queue_.size(); ++q) {
+    const int32_t a = queue_[q];
+    for (int32_t e = first_[size_t(a)]; e < first_[size_t(a) + 1]; ++e) {
+      const Molecule::Bond& bond = molecule_.bonds[size_t(edges_[size_t(e)])];
+      if (!bond.aromatic) continue;
+      const int32_t o = bond.from == a ? bond.to : bond.from;
+      if (!wants_double_[size_t(o)] || base_[size_t(a)] == base_[size_t(o)] || mate_[size_t(a)] == o) continue;
+      if (o == root || (mate_[size_t(o)] >= 0 && father_[size_t(mate_[size_t(o)])] >= 0)) {
+        const int32_t top = common(a, o);
+        blossom_.assign(n, false);
+        work_ += int64_t(4 * n);
+        if (work_ > kMostWork) return false;
+        mark(a, top, o), mark(o, top, a);
+        for (size_t x = 0; x < n; ++x)
+          if (blossom_[size_t(base_[x])]) {
+            base_[x] = top;
+            if (!used_[x]) used_[x] = true, queue_.push_back(int32_t(x));
+          }
+      } else if (father_[size_t(o)] < 0) {
+        father_[size_t(o)] = a;
+        if (mate_[size_t(o)] >= 0) {
+          used_[size_t(mate_[size_t(o)])] = true, queue_.push_back(mate_[size_t(o)]);
+          continue;
+        }
+        for (int32_t x = o; x >= 0;) {
+          const int32_t before = father_[size_t(x)], next = mate_[size_t(before)];
+          mate_[size_t(x)] = before, mate_[size_t(before)] = x;
+          x = next;
+        }
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+std::string_view SmilesReader::alternate() {
+  const size_t n = molecule_.atoms.size();
+  mate_.assign(n, -1);
+  for (Molecule::Bond& b : molecule_.bonds)
+    if (b.aromatic && wants_double_[size_t(b.from)] && wants_double_[size_t(b.to)] && mate_[size_t(b.from)] < 0 && mate_[size_t(b.to)] < 0)
+      mate_[size_t(b.from)] = b.to, mate_[size_t(b.to)] = b.from;
+  work_ = 0;
+  for (size_t a = 0; a < n; ++a)
+    if (wants_double_[a] && mate_[a] < 0 && !augment(int32_t(a)))
+      return work_ > kMostWork ? "an aromatic system too large to be looked through" : "an aromatic ring without alternating bonds";
+  for (Molecule::Bond& b : molecule_.bonds)
+    if (b.aromatic && mate_[size_t(b.from)] == b.to) b.order = 2;
+  return "";
+}
+
+std::string_view SmilesReader::read(std::string_view smiles) {
+  at_ = 0;
+  if (smiles.size() > kLongest) return "longer than 16 KiB";
+  if (const std::string_view fault = parse(smiles); !fault.empty()) return fault;
+  link();
+  find_rings();
+  if (const std::string_view fault = fill_valences(); !fault.empty()) return fault;
+  return alternate();
+}
+
+int64_t Molecule::heavy_atoms() const noexcept {
+  return std::count_if(atoms.begin(), atoms.end(), [](const Atom& a) { return a.element != 1; });
+}
+
+double Molecule::weight() const noexcept {
+  double sum = 0;
+  for (const Atom& a : atoms) sum += element_weight(a.element) + a.hydrogens * element_weight(1);
+  return sum;
+}
+
+int Molecule::rings() const noexcept {
+  std::vector<int32_t> part(atoms.size());
+  for (size_t a = 0; a < part.size(); ++a) part[a] = int32_t(a);
+  const auto top = [&](int32_t a) {
+    while (part[size_t(a)] != a) a = part[size_t(a)] = part[size_t(part[size_t(a)])];
+    return a;
+  };
+  int rings = 0;
+  for (const Bond& b : bonds) {
+    const int32_t from = top(b.from), to = top(b.to);
+    if (from == to) ++rings;
+    else part[size_t(from)] = to;
+  }
+  return rings;
+}
+
+// Bond orders do not go in: with every atom's hydrogens they follow, but for where the double bonds of a ring stand.
+uint64_t Molecule::identity() const {
+  const auto mix = [](uint64_t x) {  // splitmix64
+    x += 0x9E3779B97F4A7C15u;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+  };
+  // Hydrogens that are drawn count like those that are not.
+  std::vector<int32_t> heavy(atoms.size(), -1);
+  for (const Bond& b : bonds)
+    for (const auto& [h, x] : {std::pair(b.from, b.to), std::pair(b.to, b.from)}) {
+      const Atom& a = atoms[size_t(h)];
+      if (a.element == 1 && a.charge == 0 && a.isotope == 0 && atoms[size_t(x)].element != 1) heavy[size_t(h)] = x;
+    }
+  std::vector<uint64_t> now(atoms.size()), next(atoms.size());
+  std::vector<uint64_t> hydrogens(atoms.size());
+  for (size_t a = 0; a < atoms.size(); ++a) {
+    hydrogens[a] += atoms[a].hydrogens;
+    if (heavy[a] >= 0) ++hydrogens[size_t(heavy[a])];
+  }
+  const auto counts = [&](const Bond& b) { return heavy[size_t(b.from)] < 0 && heavy[size_t(b.to)] < 0; };
+  for (size_t a = 0; a < atoms.size(); ++a) {
+    const Atom& x = atoms[a];
+    if (heavy[a] < 0) now[a] = mix(uint64_t(x.element) | uint64_t(uint8_t(x.charge)) << 8 | uint64_t(x.isotope) << 16 | hydrogens[a] << 32);
+  }
+  const auto distinct = [&] {
+    std::vector<uint64_t> sorted = now;
+    std::sort(sorted.begin(), sorted.end());
+    return size_t(std::unique(sorted.begin(), sorted.end()) - sorted.begin());
+  };
+  size_t classes = 0;
+  for (size_t round = 0; round < atoms.size() + 1; ++round) {
+    if (const size_t d = distinct(); d > classes) classes = d;
+    else break;
+    for (size_t a = 0; a < atoms.size(); ++a) next[a] = heavy[a] < 0 ? mix(now[a]) : 0;
+    for (const Bond& b : bonds) {  // a sum: neighbours have no order
+      if (!counts(b)) continue;
+      next[size_t(b.from)] += mix(now[size_t(b.to)] ^ 0xA5A5u), next[size_t(b.to)] += mix(now[size_t(b.from)] ^ 0xA5A5u);
+    }
+    std::swap(now, next);
+  }
+  uint64_t sum = 0;
+  for (size_t a = 0; a < now.size(); ++a)
+    if (heavy[a] < 0) sum += mix(now[a]);
+  return sum;
+}
+
+}  // namespace tw

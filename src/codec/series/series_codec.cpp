@@ -1,0 +1,423 @@
+#include "src/codec/series/series_codec.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "src/codec/series/channel.h"
+#include "src/codec/series/csv_rows.h"
+#include "src/codec/text/json_fields.h"
+#include "src/core/error.h"
+#include "src/core/file.h"
+#include "src/core/hash.h"
+#include "src/core/utf8.h"
+
+namespace tw {
+namespace {
+
+constexpr const char* kFormatName = "tokenwerk series codec 1";
+constexpr size_t kMostValues = 256;
+constexpr size_t kMostChannels = 16384;
+constexpr size_t kLongestName = 1024;
+constexpr int64_t kNamed = 3;             // rows left out that are named
+constexpr size_t kBlock = size_t(1) << 14;
+constexpr size_t kLongestNumber = 320;    // letters of a number that is spelled out
+constexpr int32_t kRowEnd = 0, kSigns = 1, kChannels = 13;  // kSigns + i: letter i of kSpelling
+constexpr std::string_view kSpelling = "0123456789-.";
+constexpr int32_t kDeclares = 0, kMissing = 1, kSpelled = 2, kValues = 3;  // a channel's ids, from its first one on
+
+// The names of columns: those of the header, "column 3" where it has none; a name that is there twice gets a number.
+std::vector<std::string> names_of(const std::vector<std::string_view>* header, size_t columns) {
+  std::vector<std::string> names;
+  std::map<std::string, int, std::less<>> seen;
+  for (size_t c = 0; c < columns; ++c) {
+    std::string name = header && c < header->size() ? repaired_utf8(std::string((*header)[c].substr(0, kLongestName))) : "";
+    if (name.empty()) name = fmt::format("column {}", c + 1);
+    if (const int n = ++seen[name]; n > 1) name += fmt::format(" #{}", n);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// A file's rows with its names, and what was left out of it.
+class Table {
+ public:
+  explicit Table(std::string_view bytes) : dialect_(sniff_csv(bytes)), rows_(bytes, dialect_) {
+    std::vector<std::string_view> header;
+    if (dialect_.header) rows_.next(header);
+    names_ = names_of(dialect_.header ? &header : nullptr, dialect_.columns);
+  }
+  const std::vector<std::string>& names() const noexcept { return names_; }
+  bool decimal_comma() const noexcept { return dialect_.decimal_comma; }
+  // The next row that has as many fields as the table has columns.
+  bool next(std::vector<std::string_view>& fields) {
+    while (rows_.next(fields)) {
+      ++all_;
+      if (fields.size() == names_.size()) return true;
+      if (++wrong_ <= kNamed) said_ += fmt::format("{}line {} has {} fields", said_.empty() ? "" : ", ", rows_.line(), fields.size());
+    }
+    return false;
+  }
+  int64_t rows() const noexcept { return all_ - wrong_; }
+  std::string note() const {
+    if (wrong_ == 0) return "";
+    return fmt::format("{} of {} rows are left out: of {} columns, {}{}", wrong_, all_, names_.size(), said_, wrong_ > kNamed ? ", …" : "");
+  }
+
+ private:
+  CsvDialect dialect_;
+  CsvRows rows_;
+  std::vector<std::string> names_;
+  int64_t all_ = 0, wrong_ = 0;
+  std::string said_;
+};
+
+class SeriesCodec final : public Codec {
+ public:
+  // opening: the channels a table usually has, in order.
+  SeriesCodec(std::vector<Channel> channels, std::vector<int64_t> opening) : channels_(std::move(channels)), opening_(std::move(opening)) {
+    Sha256 sum;
+    sum.update(to_json().dump());
+    hash_ = sum.hex();
+    int32_t next = kChannels;
+    for (size_t c = 0; c < channels_.size(); ++c) {
+      const bool fresh = by_name_.emplace(channels_[c].name, c).second;
+      TW_CHECK(fresh, data, "the channel \"{}\" is there twice", channels_[c].name);
+      first_.push_back(next);
+      next += kValues + channels_[c].size();
+    }
+    first_.push_back(next);
+  }
+  std::string_view name() const override { return kSeriesCodec.name; }
+  int32_t vocab_size() const override { return first_.back(); }
+  std::string hash() const override { return hash_; }
+  void encode(std::string_view bytes, CodecSink& sink) const override;
+  std::string decode(std::span<const int32_t> ids) const override;
+  std::vector<int32_t> opening() const override {
+    std::vector<int32_t> ids;
+    for (const int64_t c : opening_) ids.push_back(first_[size_t(c)] + kDeclares);
+    return ids;
+  }
+  CodecQuality quality(std::span<const std::filesystem::path> files) const override;
+  void save(const std::filesystem::path& path) const override { write_file_atomically(path, to_json().dump(1) + "\n"); }
+
+  // Value of a channel in a row: its place among the channel's values, or one of these.
+  static constexpr int32_t kNothing = -1, kBeyond = -2;
+  struct Cell {
+    int32_t value = kNothing;
+    double time = 0;    // of clocks: what it stands for
+    double number = 0;  // of kBeyond
+    bool operator==(const Cell& o) const { return value == o.value && (value != kBeyond || number == o.number); }
+  };
+  Cell cell_of(const Channel& channel, std::string_view field, bool decimal_comma, const Cell& before, bool begun, int64_t& unknown) const;
+
+ private:
+  nlohmann::json to_json() const {
+    nlohmann::json list = nlohmann::json::array();
+    for (const Channel& c : channels_) {
+      nlohmann::json one = {{"name", c.name}, {"kind", c.kind == Channel::Kind::word ? "word" : c.kind == Channel::Kind::clock ? "clock" : "number"}};
+      if (c.kind == Channel::Kind::word) one["words"] = c.words;
+      else one["values"] = c.values, one["decimals"] = c.decimals;
+      if (c.kind == Channel::Kind::clock) one["begin"] = c.begin;
+      list.push_back(std::move(one));
+    }
+    return {{"format", kFormatName}, {"channels", list}, {"opening", opening_}};
+  }
+  std::vector<Channel> channels_;
+  std::vector<int64_t> opening_;
+  std::vector<int32_t> first_;  // ids, and the end
+  std::map<std::string, size_t, std::less<>> by_name_;
+  std::string hash_;
+};
+
+SeriesCodec::Cell SeriesCodec::cell_of(const Channel& channel, std::string_view field, bool decimal_comma, const Cell& before, bool begun, int64_t& unknown) const {
+  Cell cell{.value = kNothing, .time = before.time};
+  if (csv_missing(field)) return cell;
+  if (channel.kind == Channel::Kind::word) {
+    cell.value = channel.find(repaired_utf8(std::string(field)));
+    unknown += cell.value < 0;
+    return cell;
+  }
+  double value = 0;
+  const bool number = csv_number(field, decimal_comma, value) && std::abs(value) <= 1e300;
+  if (!number) {
+    const auto time = channel.kind == Channel::Kind::clock ? clock_time(field) : std::nullopt;
+    if (!time) return ++unknown, cell;
+    value = *time;
+  }
+  if (channel.kind == Channel::Kind::number) {
+    cell.value = channel.beyond(value) ? kBeyond : channel.nearest(value);
+    cell.number = value;
+  } else {
+    // From the time the decoder has, so that errors do not add up. The first row has no row before it.
+    cell.value = begun ? channel.nearest(value - before.time) : channel.nearest(0);
+    cell.time = begun ? before.time + channel.values[size_t(cell.value)] : value;
+  }
+  return cell;
+}
+
+void SeriesCodec::encode(std::string_view bytes, CodecSink& sink) const {
+  Table table(bytes);
+  std::vector<int64_t> channel_of;  // by column, -1 = not known
+  std::vector<int32_t> ids;
+  std::string unknown_columns;
+  size_t unknown_count = 0;
+  for (const std::string& name : table.names()) {
+    const auto known = by_name_.find(name);
+    channel_of.push_back(known == by_name_.end() ? -1 : int64_t(known->second));
+    if (known != by_name_.end()) ids.push_back(first_[known->second] + kDeclares);
+    else if (++unknown_count <= size_t(kNamed)) unknown_columns += (unknown_columns.empty() ? "" : ", ") + name;
+  }
+  TW_CHECK(!ids.empty(), data, "none of its columns is known to the codebook: {}{}", unknown_columns, unknown_count > size_t(kNamed) ? ", …" : "");
+  std::vector<Cell> now(table.names().size());
+  std::vector<bool> begun(table.names().size(), false);
+  std::vector<std::string_view> fields;
+  int64_t unknown = 0;
+  while (table.next(fields)) {
+    for (size_t c = 0; c < fields.size(); ++c) {
+      if (channel_of[c] < 0) continue;
+      const auto channel = size_t(channel_of[c]);
+      const Cell cell = cell_of(channels_[channel], fields[c], table.decimal_comma(), now[c], begun[c], unknown);
+      const bool said = cell == now[c] && (begun[c] || cell.value == kNothing);
+      if (cell.value != kNothing) begun[c] = true;
+      if (!said) {
+        ids.push_back(first_[channel] + (cell.value == kNothing ? kMissing : cell.value == kBeyond ? kSpelled : kValues + cell.value));
+        if (cell.value == kBeyond)
+          for (const char letter : channels_[channel].written(cell.number)) ids.push_back(kSigns + int32_t(kSpelling.find(letter)));
+      }
+      now[c] = cell;
+    }
+    ids.push_back(kRowEnd);
+    if (ids.size() >= kBlock) sink.ids(ids), ids.clear();
+  }
+  TW_CHECK(table.rows() > 0, data, "no row inside{}", table.note().empty() ? "" : ": " + table.note());
+  if (!ids.empty()) sink.ids(ids);
+  if (!table.note().empty()) sink.note(table.note());
+  if (unknown_count) sink.note(fmt::format("{} columns are not in the codebook: {}{}", unknown_count, unknown_columns, unknown_count > size_t(kNamed) ? ", …" : ""));
+  if (unknown) sink.note(fmt::format("{} fields are taken as missing: no numbers, beyond 1e300, or words that are not in the codebook", unknown));
+}
+
+std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
+  std::vector<size_t> columns;                   // channels, in order
+  std::vector<int64_t> column_of(channels_.size(), -1);
+  std::vector<Cell> now;
+  std::vector<bool> begun;
+  std::string out;
+  bool rows = false;
+  const auto quoted = [](const std::string& text) {
+    if (text.find_first_of(",\"\n\r") == text.npos) return text;
+    std::string q = "\"";
+    for (const char c : text) q += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return q + "\"";
+  };
+  Cell* open = nullptr;  // whose number is being spelled
+  std::string spelled;
+  const auto close = [&] {
+    if (open && !csv_number(spelled, false, open->number)) open->value = kNothing;
+    open = nullptr, spelled.clear();
+  };
+  for (const int32_t id : ids) {
+    TW_CHECK(id >= 0 && id < vocab_size(), data, "id {} is not in [0, {}), those of the series codec", id, vocab_size());
+    if (id >= kSigns && id < kChannels) {
+      if (open && spelled.size() < kLongestNumber) spelled += kSpelling[size_t(id - kSigns)];
+      continue;
+    }
+    close();
+    if (id == kRowEnd) {
+      if (columns.empty()) continue;
+      if (!rows)
+        for (size_t c = 0; c < columns.size(); ++c) out += (c ? "," : "") + quoted(channels_[columns[c]].name) + (c + 1 == columns.size() ? "\n" : "");
+      rows = true;
+      for (size_t c = 0; c < columns.size(); ++c) {
+        const Channel& channel = channels_[columns[c]];
+        Cell& cell = now[c];
+        if (c) out += ',';
+        if (cell.value >= 0 && channel.kind == Channel::Kind::word) out += quoted(channel.words[size_t(cell.value)]);
+        if (cell.value >= 0 && channel.kind == Channel::Kind::number) out += channel.written(channel.values[size_t(cell.value)]);
+        if (cell.value == kBeyond) out += channel.written(cell.number);
+        if (cell.value >= 0 && channel.kind == Channel::Kind::clock) {
+          cell.time = begun[c] ? cell.time + channel.values[size_t(cell.value)] : channel.begin;
+          begun[c] = true;
+          out += channel.written(cell.time);
+        }
+      }
+      out += '\n';
+      continue;
+    }
+    const auto channel = size_t(std::upper_bound(first_.begin(), first_.end(), id) - first_.begin()) - 1;
+    const int32_t what = id - first_[channel];
+    if (what == kDeclares) {
+      // Behind the first row a table gets no more columns.
+      if (rows || column_of[channel] >= 0) continue;
+      column_of[channel] = int64_t(columns.size());
+      columns.push_back(channel), now.emplace_back(), begun.push_back(false);
+    } else if (column_of[channel] >= 0) {
+      Cell& cell = now[size_t(column_of[channel])];
+      cell.value = what == kMissing ? kNothing : what == kSpelled ? kBeyond : what - kValues;
+      if (what == kSpelled && channels_[channel].kind == Channel::Kind::number) open = &cell;
+      else if (what == kSpelled) cell.value = kNothing;
+    }
+  }
+  return out;
+}
+
+CodecQuality SeriesCodec::quality(std::span<const std::filesystem::path> files) const {
+  // Mean over channels of the root of the mean square error over the standard deviation; beside as many equal steps from the least to
+  // the largest value of the codebook.
+  struct Sums {
+    double n = 0, sum = 0, squares = 0, error = 0, baseline = 0;
+  };
+  std::vector<Sums> sums(channels_.size());
+  bool lossless = true;
+  for (const auto& path : files) {
+    const MappedFile map(path);
+    Table table(map.text());
+    std::vector<std::string_view> fields;
+    while (table.next(fields))
+      for (size_t c = 0; c < fields.size(); ++c) {
+        const auto known = by_name_.find(table.names()[c]);
+        double v = 0;
+        if (known == by_name_.end() || channels_[known->second].kind != Channel::Kind::number || !csv_number(fields[c], table.decimal_comma(), v) || std::abs(v) > 1e300) continue;
+        const Channel& channel = channels_[known->second];
+        Sums& s = sums[known->second];
+        const double made = channel.beyond(v) ? v : channel.values[size_t(channel.nearest(v))], low = channel.values.front(), high = channel.values.back();
+        const double step = channel.values.size() > 1 ? (high - low) / double(channel.values.size() - 1) : 0;
+        const double uniform = step > 0 ? low + std::clamp(std::round((v - low) / step), 0.0, double(channel.values.size() - 1)) * step : low;
+        ++s.n, s.sum += v, s.squares += v * v, s.error += (v - made) * (v - made), s.baseline += (v - uniform) * (v - uniform);
+        lossless = lossless && v == made;
+      }
+  }
+  double error = 0, baseline = 0;
+  int channels = 0;
+  for (const Sums& s : sums) {
+    const double variance = s.n > 0 ? s.squares / s.n - s.sum / s.n * (s.sum / s.n) : 0;
+    if (!(variance > 1e-12 * std::max(1.0, s.squares / std::max(s.n, 1.0)))) continue;
+    error += std::sqrt(s.error / s.n / variance), baseline += std::sqrt(s.baseline / s.n / variance);
+    ++channels;
+  }
+  const double n = std::max(channels, 1);
+  return {"error of a value, root mean square over the channel's deviation, smaller is better", error / n, "as many equal steps", baseline / n, lossless};
+}
+
+CodecContent inspect_series(std::string_view bytes) {
+  Table table(bytes);
+  std::vector<std::string_view> fields;
+  int64_t numbers = 0;
+  double v = 0;
+  while (table.next(fields))
+    for (const std::string_view f : fields) numbers += csv_number(f, table.decimal_comma(), v);
+  TW_CHECK(table.rows() > 0, data, "no row inside{}", table.note().empty() ? "" : ": " + table.note());
+  TW_CHECK(numbers > 0, data, "no number inside");
+  return {.units = numbers, .said = fmt::format("{} rows of {} columns", table.rows(), table.names().size()), .note = table.note()};
+}
+
+// A table of which at least half of the fields are numbers, in three rows or more.
+bool recognises_series(std::string_view head) {
+  try {
+    Table table(head.substr(0, std::min(head.size(), head.rfind('\n') == head.npos ? head.size() : head.rfind('\n') + 1)));
+    std::vector<std::string_view> fields;
+    int64_t numbers = 0, given = 0;
+    double v = 0;
+    while (table.next(fields))
+      for (const std::string_view f : fields)
+        if (!csv_missing(f)) ++given, numbers += csv_number(f, table.decimal_comma(), v) || clock_time(f);
+    return table.rows() >= 3 && given > 0 && 2 * numbers >= given;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+std::unique_ptr<Codec> train_series(std::span<const std::filesystem::path> files, const CodecTraining& options) {
+  std::map<std::string, size_t, std::less<>> index;
+  std::vector<ChannelCount> counts;
+  std::map<std::vector<size_t>, int64_t> headers;  // columns of files, and how many files have them
+  for (const auto& path : files) {
+    const MappedFile map(path);
+    Table table(map.text());
+    std::vector<size_t> columns;
+    for (const std::string& name : table.names()) {
+      const auto [known, fresh] = index.emplace(name, counts.size());
+      if (fresh) counts.emplace_back(name);
+      columns.push_back(known->second);
+    }
+    ++headers[columns];
+    TW_CHECK(counts.size() <= kMostChannels, data, "{}: more than {} different columns in all files", path.string(), kMostChannels);
+    std::vector<std::string_view> fields;
+    while (table.next(fields))
+      for (size_t c = 0; c < fields.size(); ++c) counts[columns[c]].add(fields[c], table.decimal_comma());
+    for (ChannelCount& c : counts) c.end_file();
+  }
+  const auto room = int64_t(options.vocab_size) - kChannels - int64_t(kValues) * int64_t(counts.size());
+  const size_t most = size_t(std::clamp<int64_t>(room / std::max<int64_t>(1, int64_t(counts.size())), 2, kMostValues));
+  std::vector<Channel> channels;
+  std::vector<int64_t> channel_of(counts.size(), -1);
+  for (size_t c = 0; c < counts.size(); ++c)
+    if (auto channel = counts[c].finish(most)) channel_of[c] = int64_t(channels.size()), channels.push_back(std::move(*channel));
+  TW_CHECK(!channels.empty(), data, "there is no column of numbers to make the series codec of");
+  const auto usual = std::max_element(headers.begin(), headers.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  std::vector<int64_t> opening;
+  for (const size_t column : usual->first)
+    if (channel_of[column] >= 0) opening.push_back(channel_of[column]);
+  return std::make_unique<SeriesCodec>(std::move(channels), std::move(opening));
+}
+
+std::unique_ptr<Codec> load_series(const std::filesystem::path& path) {
+  const std::string text = read_file(path, size_t(64) << 20), file = path.string();
+  check_json_structure(text, {.depth = 6, .values = 1 << 23}, file);
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == kFormatName && json.contains("channels") && json["channels"].is_array(), data,
+           "{} is no codebook of series (\"{}\")", file, kFormatName);
+  const auto& list = json["channels"];
+  TW_CHECK(!list.empty() && list.size() <= kMostChannels, data, "{}: {} channels", file, list.size());
+  std::vector<Channel> channels;
+  for (const auto& one : list) {
+    const auto wrong = [&](const char* what) { TW_FAIL(data, "{}: channel {}: {}", file, channels.size(), what); };
+    if (!one.is_object() || !one.value("name", nlohmann::json()).is_string() || !one.value("kind", nlohmann::json()).is_string()) wrong("no name or kind");
+    Channel c;
+    c.name = one["name"];
+    const std::string kind = one["kind"];
+    if (kind != "number" && kind != "clock" && kind != "word") wrong("its kind is not known");
+    c.kind = kind == "word" ? Channel::Kind::word : kind == "clock" ? Channel::Kind::clock : Channel::Kind::number;
+    const nlohmann::json values = one.value(c.kind == Channel::Kind::word ? "words" : "values", nlohmann::json());
+    if (!values.is_array() || values.empty() || values.size() > kMostValues) wrong("no values, or more than 256");
+    for (const auto& v : values) {
+      if (c.kind == Channel::Kind::word) {
+        if (!v.is_string() || (!c.words.empty() && !(c.words.back() < v.get_ref<const std::string&>()))) wrong("its words do not rise");
+        c.words.push_back(v);
+      } else {
+        if (!v.is_number() || !(std::abs(v.get<double>()) <= 1e301) || (!c.values.empty() && !(c.values.back() < v.get<double>()))) wrong("its values do not rise");
+        c.values.push_back(v);
+      }
+    }
+    if (c.kind != Channel::Kind::word) {
+      const auto decimals = one.value("decimals", nlohmann::json());
+      if (!decimals.is_number_integer() || decimals.get<int64_t>() < -1 || decimals.get<int64_t>() > 9) wrong("its decimals");
+      c.decimals = decimals.get<int>();
+    }
+    if (c.kind == Channel::Kind::clock) {
+      const auto begin = one.value("begin", nlohmann::json());
+      if (!begin.is_number() || !(std::abs(begin.get<double>()) <= 1e300)) wrong("its begin");
+      c.begin = begin;
+    }
+    channels.push_back(std::move(c));
+  }
+  std::vector<int64_t> opening;
+  const nlohmann::json columns = json.value("opening", nlohmann::json::array());
+  TW_CHECK(columns.is_array() && columns.size() <= kMostColumns, data, "{}: its opening is no list of columns", file);
+  for (const auto& c : columns) {
+    TW_CHECK(c.is_number_integer() && c.get<int64_t>() >= 0 && c.get<int64_t>() < int64_t(channels.size()), data, "{}: its opening names channel {}", file, c.dump());
+    opening.push_back(c);
+  }
+  return std::make_unique<SeriesCodec>(std::move(channels), std::move(opening));
+}
+
+constexpr std::string_view kExtensions[] = {"csv", "tsv"};
+
+}  // namespace
+
+const CodecKind kSeriesCodec = {.name = "series", .extensions = kExtensions, .artefact = "csv", .codebook = "series.json", .recognises = recognises_series,
+                                .inspect = inspect_series, .train = train_series, .load = load_series};
+
+}  // namespace tw

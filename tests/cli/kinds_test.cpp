@@ -1,0 +1,157 @@
+// Documents that are no text, from a folder to a model that makes them.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "src/core/file.h"
+#include "tests/cli/cli_fixture.h"
+
+namespace tw {
+namespace {
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Kinds : public Cli {
+ protected:
+  // Alcohols, amines and chlorides of chains and rings: `count` different ones from number `first` on.
+  static std::string molecules(int first, int count) {
+    std::string all;
+    for (int i = first; i < first + count; ++i) {
+      const std::string chain(size_t(1 + i / 9 % 12), 'C');
+      const char* end[] = {"O", "N", "Cl"};
+      const char* middle[] = {"", "c1ccc(cc1)", "C1CC1"};
+      all += chain + middle[i / 3 % 3] + (i / 108 % 2 ? "C(=O)" : "") + (i / 216 % 2 ? "C(F)" : "") + (i / 3 % 3 == 2 ? "C" : "") + end[i % 3] + "\n";
+    }
+    return all;
+  }
+};
+
+TEST_F(Kinds, MoleculesAndTextsGiveOneModelThatMakesBoth) {
+  const std::string folder = documents();
+  for (int f = 0; f < 6; ++f) write("documents/" + std::string(1, char('a' + f)) + ".smi", molecules(f * 72, 72) + (f == 0 ? "C1CC\n" : ""));
+  const Words words = Words{"factory", folder, "--out", path("run"), "--generate.documents", "20"} + tiny(60);
+  const Ended first = tokenwerk(words);
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(first.err, HasSubstr("a.smi: 1 of 73 molecules are left out: line 73: a ring that is not closed"));
+  const fs::path run = path("run");
+  const auto tokens = json(run / "tokens" / "tokens.json");
+  ASSERT_EQ(tokens["splits"]["train"]["coded"].size(), 1u) << tokens;
+  EXPECT_EQ(tokens["splits"]["train"]["coded"][0]["kind"], "molecule");
+  EXPECT_TRUE(fs::exists(run / "codecs" / "molecule.json"));
+
+  const auto splits = json(run / "eval.json")["splits"];
+  bool molecules_measured = false;
+  for (const auto& split : splits)
+    for (const auto& domain : split["domains"]) {
+      if (domain["name"] == "text") {
+        EXPECT_TRUE(domain["bits_per_byte"].is_number()) << domain;
+      }
+      if (domain["name"] != "molecule") continue;
+      molecules_measured = true;
+      EXPECT_TRUE(domain["bits_per_byte"].is_null()) << domain;
+      EXPECT_LT(domain["loss"].get<double>(), 3.0) << "it has learnt something";
+    }
+  EXPECT_TRUE(molecules_measured) << splits;
+
+  const auto kinds = json(run / "samples.json")["kinds"];
+  ASSERT_EQ(kinds.size(), 1u);
+  EXPECT_EQ(kinds[0]["documents"], 20);
+  ASSERT_EQ(kinds[0]["measures"].size(), 5u);
+  EXPECT_THAT(read_file(run / "report.html", 64 << 20), HasSubstr("valid molecules, share"));
+  const std::string made = read_file(run / "samples" / "molecule.smi", 1 << 20);
+  EXPECT_EQ(std::count(made.begin(), made.end(), '\n'), 20);
+
+  const Ended generated = tokenwerk({"generate", run, "--as", "smi", "--samples", "5", "--out", path("five.smi")});
+  ASSERT_EQ(generated.code, 0) << generated.err;
+  const std::string five = read_file(path("five.smi"), 1 << 20);
+  EXPECT_EQ(std::count(five.begin(), five.end(), '\n'), 5);
+  EXPECT_EQ(five.find_first_not_of("CcNOFl1()=\n"), five.npos) << five;
+  EXPECT_THAT(generated.err, HasSubstr("valid molecules"));
+  EXPECT_EQ(tokenwerk({"generate", run, "--as", "molecule", "--samples", "5"}).out, five) << "equal seeds give equal molecules";
+
+  // The codebook goes along with an exported model.
+  ASSERT_EQ(tokenwerk({"export", run, "--out", path("hf")}).code, 0);
+  EXPECT_EQ(tokenwerk({"generate", path("hf"), "--as", "smi", "--samples", "5", "-n", "20", "--temperature", "0.8", "--top-p", "0.95"}).out, five);
+
+  const Ended unknown = tokenwerk({"generate", run, "--as", "wav"});
+  EXPECT_EQ(unknown.code, 64);
+  EXPECT_THAT(unknown.err, HasSubstr("molecule (smi)"));
+  EXPECT_EQ(tokenwerk({"generate", run, "--out", path("x")}).code, 64);
+
+  const Ended second = tokenwerk(words);
+  ASSERT_EQ(second.code, 0) << second.err;
+  EXPECT_THAT(second.err, HasSubstr("(kept)"));
+  EXPECT_THAT(second.err, HasSubstr("60 of 60 steps are done"));
+
+  // Without its codebook the model still makes text, and says what is missing for the rest.
+  fs::remove(run / "codecs" / "molecule.json");
+  EXPECT_EQ(tokenwerk({"generate", run, "--prompt", "a", "-n", "3"}).code, 0);
+  const Ended without = tokenwerk({"generate", run, "--as", "smi"});
+  EXPECT_EQ(without.code, 66) << without.err;
+  EXPECT_THAT(without.err, HasSubstr("molecule.json"));
+}
+
+TEST_F(Kinds, MoleculesAloneAreEnough) {
+  write("drugs/all.smi", molecules(0, 432));
+  const Ended e = tokenwerk(Words{"factory", path("drugs"), "--out", path("run"), "--generate.documents", "5"} + tiny(20));
+  ASSERT_EQ(e.code, 0) << e.err;
+  const fs::path run = path("run");
+  EXPECT_EQ(json(run / "samples.json")["kinds"][0]["documents"], 5);
+  // One file: its lines are dealt, none is lost, none is in two splits.
+  int64_t documents = 0;
+  const auto tokens = json(run / "tokens" / "tokens.json")["splits"];
+  for (const char* split : {"train", "val", "test"}) {
+    ASSERT_TRUE(tokens.contains(split)) << tokens;
+    documents += tokens[split]["coded"][0]["documents"].get<int64_t>();
+  }
+  EXPECT_EQ(documents, 432);
+  EXPECT_LT(json(run / "eval.json")["splits"][0]["loss"].get<double>(), 3.5);
+}
+
+TEST_F(Kinds, TablesAreSeriesUnlessTheyAreToBeText) {
+  std::string table = "time,rpm,state\n";
+  for (int i = 0; i < 50; ++i) table += std::to_string(i) + "," + std::to_string(800 + i * i % 97) + (i % 3 ? ",on\n" : ",off\n");
+  for (const char* name : {"a", "b", "c"}) write("logs/" + std::string(name) + ".csv", table + std::string(name) + "1,2,on\n");
+  const auto kind_of = [&](const Words& more) {
+    const Ended e = tokenwerk(Words{"scan", path("logs"), "--out", path("run"), "--json"} + more);
+    EXPECT_EQ(e.code, 0) << e.err;
+    return nlohmann::json::parse(e.out)["files"][0]["kind"].get<std::string>();
+  };
+  EXPECT_EQ(kind_of({}), "series");
+  EXPECT_EQ(kind_of({"--data.kinds", "[]"}), "csv");
+  EXPECT_EQ(kind_of({"--data.kinds", "[\"molecule\"]"}), "csv");
+  const Ended wrong = tokenwerk({"scan", path("logs"), "--out", path("run"), "--data.kinds", "[\"sound\"]"});
+  EXPECT_EQ(wrong.code, 64);
+  EXPECT_THAT(wrong.err, HasSubstr("molecule, series, or all"));
+}
+
+TEST_F(Kinds, MeasurementsBecomeMeasurements) {
+  for (int f = 0; f < 4; ++f) {
+    std::string table = "rpm,speed\n";
+    for (int i = 0; i < 300; ++i) table += std::to_string(800 + (i + f * 7) % 12 * 100) + "," + std::to_string((i + f * 7) / 4 % 5) + "\n";
+    write("logs/" + std::to_string(f) + ".csv", table);
+  }
+  const Ended e = tokenwerk(Words{"factory", path("logs"), "--out", path("run"), "--generate.documents", "2"} + tiny(40));
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_TRUE(fs::exists(path("run/samples/series/0001.csv")));
+  const Ended made = tokenwerk({"generate", path("run"), "--as", "csv", "--samples", "2", "--out", path("made"), "-n", "60"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_TRUE(read_file(path("made/0002.csv"), 1 << 20).starts_with("rpm,speed\n"));
+  EXPECT_EQ(tokenwerk({"generate", path("run"), "--as", "csv"}).code, 64) << "a file each wants a folder";
+}
+
+TEST_F(Kinds, AFileWithoutOneMoleculeIsNamed) {
+  const std::string folder = documents();
+  write("documents/bad.smi", "C1CC\nnonsense\n");
+  write("documents/empty.smi", "");
+  write("documents/zeros.smi", std::string(1000, '\0'));
+  const Ended e = tokenwerk({"scan", folder, "--out", path("run")});
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_THAT(e.out + e.err, HasSubstr("bad.smi: no molecule inside: 2 of 2 molecules are left out"));
+  EXPECT_THAT(e.out + e.err, HasSubstr("empty.smi: empty"));
+  EXPECT_THAT(e.out + e.err, HasSubstr("zeros.smi: no molecule inside"));
+}
+
+}  // namespace
+}  // namespace tw

@@ -1,0 +1,20 @@
+// What tests of codecs share.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "src/codec/codec.h"
+
+namespace tw {
+
+// Ids of each document of a file, and what was said of it.
+struct Encoded final : CodecSink {
+  Encoded(const Codec& codec, std::string_view bytes) : documents(1) { codec.encode(bytes, *this); }
+  void ids(std::span<const int32_t> some) override { documents.back().insert(documents.back().end(), some.begin(), some.end()); }
+  void end_document() override { documents.emplace_back(); }
+  void note(std::string text) override { notes.push_back(std::move(text)); }
+  std::vector<std::vector<int32_t>> documents;
+  std::vector<std::string> notes;
+};
+
+}  // namespace tw
