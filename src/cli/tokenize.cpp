@@ -23,6 +23,7 @@ void tokenize_step(Job& job) {
     options.vocab_size = job.config.get<int>("tokenizer.vocab_size");
     options.eos_token = job.config.get<std::string>("tokenizer.eos_token");
     options.append_eod = job.config.get<bool>("tokenizer.append_eod");
+    options.audio = job.config.get<std::string>("codec.audio");
     options.mask = PersonalMask(job.config.get<std::vector<std::string>>("data.mask"));
     options.threads = all_cores();
     std::optional<WorkMeter> meter;

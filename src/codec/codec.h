@@ -23,6 +23,7 @@ struct CodecQuality {
 struct CodecTraining {
   int32_t vocab_size = 4096;  // ids of the codebook at most, special tokens included
   int threads = 1;            // results do not depend on it
+  std::string audio = "rvq";  // or "mulaw"
 };
 
 // Where the ids of a file go.

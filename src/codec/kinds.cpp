@@ -4,6 +4,7 @@
 #include <fstream>
 #include <string>
 
+#include "src/codec/audio/audio_codec.h"
 #include "src/codec/molecule/molecule_codec.h"
 #include "src/codec/series/series_codec.h"
 #include "src/core/utf8.h"
@@ -20,7 +21,7 @@ std::string head_of(const std::filesystem::path& file) {
   return head;
 }
 
-constexpr const CodecKind* kKinds[] = {&kMoleculeCodec, &kSeriesCodec};
+constexpr const CodecKind* kKinds[] = {&kAudioCodec, &kMoleculeCodec, &kSeriesCodec};
 }
 
 std::span<const CodecKind* const> codec_kinds() noexcept { return kKinds; }

@@ -14,6 +14,7 @@ constexpr ConfigSection kSections[] = {
     {"run", "The run folder: the full record of one run."},
     {"data", "What is trained on."},
     {"tokenizer", "How text becomes tokens."},
+    {"codec", "How files of other kinds become tokens (docs/modalities.md)."},
     {"model", "The transformer. Names as in Hugging Face's config.json."},
     {"training", "Length of the run, batch and precision."},
     {"optimizer", "AdamW and the rule that leaves out bad steps."},
@@ -47,7 +48,7 @@ constexpr ConfigKey kKeys[] = {
     {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
     {"data.near_duplicates", real, "0.8", 0, 1, "", "Similarity of words from which on files of a folder count as near duplicates, of which the first is kept (MinHash, Jaccard of runs of five words), 0.5 to 1; 0 = not looked for."},
-    {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: molecule, series, or all; [] = none, tables are text."},
+    {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: audio, molecule, series, or all; [] = none, tables are text."},
     {"data.mask", text_list, "[]", 0, 0, "", "What is replaced in documents before they become tokens: email, iban, phone, card, key, or all."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},
 
@@ -55,6 +56,8 @@ constexpr ConfigKey kKeys[] = {
     {"tokenizer.vocab_size", size, "4096", 257, 1 << 24, "", "Entries of a tokenizer that is trained, special tokens included."},
     {"tokenizer.eos_token", text, "<|endoftext|>", 0, 0, "", "Token that ends a document and a generated text."},
     {"tokenizer.append_eod", boolean, "true", 0, 0, "", "Put tokenizer.eos_token behind each document."},
+
+    {"codec.audio", choice, "rvq", 0, 0, "rvq mulaw", "rvq: trained vectors of bands, 16 ms a frame; mulaw: a token a sample."},
 
     {"model.type", choice, "gpt2", 0, 0, "gpt2 llama", "gpt2: LayerNorm, learned positions, GELU, biases; llama: RMSNorm, RoPE, SwiGLU, no biases."},
     {"model.vocab_size", size, "0", 0, 1 << 24, "", "Token ids the model knows; 0 = as many as the tokenizer has."},

@@ -68,6 +68,7 @@ class Tokenizing {
         for (const Split split : kSplits)
           if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
     request_.inventory = inventory.fingerprint();
+    if (options.audio != CodecTraining().audio) request_.inventory = Sha256().update(request_.inventory).update(options.audio).hex();
     if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
@@ -289,7 +290,7 @@ std::unique_ptr<Codec> Tokenizing::make_codec(const CodecKind& kind) {
   for (const ScannedFile* f : coded_[size_t(Split::train)])
     if (f->kind == kind.name) files.push_back(inventory_.folder / f->path), ++progress_.total_files, progress_.total_bytes += f->bytes;
   report();
-  auto codec = kind.train(files, {.threads = options_.threads});
+  auto codec = kind.train(files, {.threads = options_.threads, .audio = options_.audio});
   make_folders(options_.out / "codecs");
   codec->save(file);
   progress_.files = progress_.total_files, progress_.bytes = progress_.total_bytes;

@@ -23,6 +23,7 @@ struct TokenizeOptions {
   int32_t vocab_size = 4096;        // of a trained one, at most
   std::string eos_token = "<|endoftext|>";
   bool append_eod = true;           // eos_token behind each document
+  std::string audio = "rvq";        // codec of sound, as CodecTraining has it
   PersonalMask mask;                // secrets and personal data that are put out of sight
   int threads = 1;                  // the result does not depend on it
   std::function<void(const TokenizeProgress&)> progress;  // from the calling thread

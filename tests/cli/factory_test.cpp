@@ -23,6 +23,7 @@ TEST_F(Factory, MakesAWholeRunAndASecondCallKeepsIt) {
                            "metrics.jsonl", "phases.json", "train.json", "eval.json", "samples.json", "status.json", "report.html"})
     EXPECT_TRUE(fs::exists(run / file)) << file;
   EXPECT_THAT(first.out, HasSubstr("report.html"));
+  EXPECT_THAT(first.out, testing::Not(HasSubstr("unknown at the last step"))) << "lines of checkpoints and evaluations are no steps";
 
   std::vector<int64_t> steps;
   for (const auto& line : lines(run / "metrics.jsonl"))

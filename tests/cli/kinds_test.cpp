@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "src/codec/audio/sound.h"
 #include "src/core/file.h"
 #include "tests/cli/cli_fixture.h"
 
@@ -123,7 +125,7 @@ TEST_F(Kinds, TablesAreSeriesUnlessTheyAreToBeText) {
   EXPECT_EQ(kind_of({"--data.kinds", "[\"molecule\"]"}), "csv");
   const Ended wrong = tokenwerk({"scan", path("logs"), "--out", path("run"), "--data.kinds", "[\"sound\"]"});
   EXPECT_EQ(wrong.code, 64);
-  EXPECT_THAT(wrong.err, HasSubstr("molecule, series, or all"));
+  EXPECT_THAT(wrong.err, HasSubstr("audio, molecule, series, or all"));
 }
 
 TEST_F(Kinds, MeasurementsBecomeMeasurements) {
@@ -139,6 +141,27 @@ TEST_F(Kinds, MeasurementsBecomeMeasurements) {
   ASSERT_EQ(made.code, 0) << made.err;
   EXPECT_TRUE(read_file(path("made/0002.csv"), 1 << 20).starts_with("rpm,speed\n"));
   EXPECT_EQ(tokenwerk({"generate", path("run"), "--as", "csv"}).code, 64) << "a file each wants a folder";
+}
+
+TEST_F(Kinds, SoundBecomesSound) {
+  for (int f = 0; f < 4; ++f) {
+    std::vector<float> x;
+    for (int i = 0; i < 16000; ++i) x.push_back(0.3f * float(std::sin(i * 0.05 * (1 + f % 2)) + std::sin(i * 0.31)) * (i / 4000 % 2 ? 1.0f : 0.0f));
+    write("sounds/" + std::to_string(f) + ".wav", wav_of(x, 8000));
+  }
+  write("sounds/bad.wav", "RIFFnothing");
+  const Ended e = tokenwerk(Words{"factory", path("sounds"), "--out", path("run"), "--generate.documents", "2"} + tiny(20));
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_THAT(e.err, HasSubstr("bad.wav"));
+  EXPECT_TRUE(read_file(path("run/samples/audio/0002.wav"), 1 << 20).starts_with("RIFF"));
+  EXPECT_TRUE(fs::exists(path("run/codecs/audio.json")));
+  const Ended made = tokenwerk({"generate", path("run"), "--as", "wav", "--out", path("made"), "-n", "60"});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_TRUE(fs::exists(path("made/0001.wav")));
+  // Another codec of sound is another codebook: tokens are made anew.
+  const Ended plain = tokenwerk({"tokenize", "--out", path("run"), "--codec.audio", "mulaw"});
+  EXPECT_EQ(plain.code, 0) << plain.err;
+  EXPECT_THAT(plain.err, HasSubstr("tokenizer: 516 tokens"));
 }
 
 TEST_F(Kinds, AFileWithoutOneMoleculeIsNamed) {

@@ -21,7 +21,7 @@ struct Line {
   double step = kUnknown, loss = kUnknown, lr = kUnknown, grad_norm = kUnknown, tokens = kUnknown,
          tokens_per_second = kUnknown, flops = kUnknown, memory = kUnknown, joules_per_token = kUnknown,
          skipped = kUnknown, eval_loss = kUnknown;
-  bool evaluation = false;
+  bool evaluation = false, training = false;
 };
 
 double* member(Line& line, std::string_view key) {
@@ -61,6 +61,7 @@ bool read_line(std::string_view text, Line& line) {
     const char* begin = at;
     while (at < end && *at != ',' && *at != '}') ++at;
     line.evaluation |= key == "eval_loss";
+    line.training |= key == "loss";
     double* number = member(line, key);
     if (!number) continue;
     const auto [last, error] = std::from_chars(begin, at, *number);
@@ -101,6 +102,7 @@ void read_metrics(RunRecord& run) {
       run.eval_loss.add(line.step, line.eval_loss);
       continue;
     }
+    if (!line.training) continue;  // of a checkpoint
     ++run.step_lines;
     run.not_finite += std::isnan(line.loss);
     run.loss.add(line.step, line.loss);
