@@ -70,8 +70,10 @@ std::string Cli::raw_tokens(int count) const {
     bytes += char(state);
     bytes += char(0);
   }
-  write("tokens.u16", bytes);
-  return path("tokens.u16");
+  // A run that is under way may read it.
+  const std::filesystem::path file = path("tokens.u16");
+  if (!std::filesystem::exists(file) || std::filesystem::file_size(file) != bytes.size()) write("tokens.u16", bytes);
+  return file;
 }
 
 std::string Cli::weights(const std::string& run) const {

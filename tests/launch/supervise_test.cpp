@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -177,9 +179,15 @@ TEST_F(Supervise, KilledAtAnyMomentALauncherLeavesNoProcess) {
   o.environment.emplace_back("PATH", path("bin") + ":" + std::getenv("PATH"));
   o.environment.emplace_back("TW_LAUNCHER", "mpirun");
   const auto left = [&] {  // by the PATH they were given
-    return run_process({"sh", "-c", "for p in /proc/[0-9]*; do if grep -qsF \"$0:\" $p/environ; then cat $p/comm; fi; done", path("bin")}).out;
+    std::string names;
+    for (const auto& process : fs::directory_iterator("/proc")) {
+      std::ifstream environment(process.path() / "environ", std::ios::binary), name(process.path() / "comm");
+      const std::string all(std::istreambuf_iterator<char>(environment), {});
+      if (all.find(path("bin") + ":") != all.npos) names += std::string(std::istreambuf_iterator<char>(name), {});
+    }
+    return names;
   };
-  for (int us = 5000; us < 135000; us += 2000) {
+  for (int us = 5000; us < 135000; us += 4000) {
     o.watch = [&, done = false](int pid) mutable {
       if (!done) ::usleep(useconds_t(us)), ::kill(pid, SIGKILL), done = true;
     };
