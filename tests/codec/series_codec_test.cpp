@@ -176,6 +176,12 @@ TEST_F(Series, WhatAModelMakesIsATableWhateverItIs) {
   EXPECT_EQ(codec->decode({}), "");
 }
 
+TEST_F(Series, WordsOfAnyBytesAreKeptAsUtf8) {
+  const std::string csv = "a,w\n1,\xCE x\n2,\xFF\n3," + std::string(300, 'y') + "\n";
+  const auto codec = trained(csv);
+  EXPECT_EQ(round_trip(*codec, csv), "a,w\n1,\xEF\xBF\xBD x\n2,\xEF\xBF\xBD\n3," + std::string(200, 'y') + "\n");
+}
+
 TEST_F(Series, TablesOfWordsStayText) {
   EXPECT_EQ(codec_kind_of(file("a.csv", "question,answer\nwhy,because\nwho,me\nwhat,3\n")), nullptr);
   EXPECT_EQ(codec_kind_of(file("b.csv", "t,v\n1,2\n2,3\n3,4\n")), &kSeriesCodec);

@@ -102,7 +102,7 @@ SoundInfo read_sound(std::string_view bytes, const std::string& name, const std:
     left += piece;
     const size_t n = left.size() / sizeof(float);
     samples.resize(n);
-    std::memcpy(samples.data(), left.data(), n * sizeof(float));
+    if (n > 0) std::memcpy(samples.data(), left.data(), n * sizeof(float));
     left.erase(0, n * sizeof(float));
     for (float& s : samples) s = std::isfinite(s) ? std::clamp(s, -1.0f, 1.0f) : 0.0f;
     info.frames += int64_t(n);

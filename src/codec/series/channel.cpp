@@ -8,10 +8,12 @@
 #include <fmt/format.h>
 
 #include "src/codec/series/csv_rows.h"
+#include "src/core/utf8.h"
 
 namespace tw {
 namespace {
 
+constexpr size_t kLongestWord = 200;
 constexpr int kMostDecimals = 9, kLloydRounds = 30;
 constexpr double kYear1 = -62135596800, kYear10000 = 253402300800;  // seconds since 1970
 
@@ -75,6 +77,8 @@ std::vector<double> chosen(std::vector<double> sample, size_t most) {
 }
 
 }  // namespace
+
+std::string channel_word(std::string_view field) { return repaired_utf8(std::string(field.substr(0, kLongestWord))); }
 
 std::optional<double> clock_time(std::string_view s) {
   if (s.size() < 10 || s[4] != '-' || s[7] != '-') return std::nullopt;
@@ -150,9 +154,10 @@ void ChannelCount::add(std::string_view field, bool decimal_comma) {
     const auto time = clock_time(field);
     if (!time) {
       ++words_seen_;
-      const auto at = std::lower_bound(words_.begin(), words_.end(), field, [](const auto& a, std::string_view b) { return a.first < b; });
-      if (at != words_.end() && at->first == field) ++at->second;
-      else if (words_.size() <= kWords) words_.insert(at, {std::string(field.substr(0, 200)), 1});
+      const std::string word = channel_word(field);
+      const auto at = std::lower_bound(words_.begin(), words_.end(), word, [](const auto& a, const std::string& b) { return a.first < b; });
+      if (at != words_.end() && at->first == word) ++at->second;
+      else if (words_.size() <= kWords) words_.insert(at, {word, 1});
       return;
     }
     value = *time;

@@ -47,6 +47,9 @@ class ChannelCount {
   std::vector<std::pair<std::string, int64_t>> words_;  // up to kWords + 1 of them, sorted
 };
 
+// A field that is no number as a channel keeps it: UTF-8, at most 200 bytes of it.
+std::string channel_word(std::string_view field);
+
 // Seconds since 1970 of "2024-05-01 12:30:00", "2024-05-01T12:30:00.5Z" and the like; nothing where it is none.
 std::optional<double> clock_time(std::string_view field);
 

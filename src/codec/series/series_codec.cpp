@@ -136,7 +136,7 @@ SeriesCodec::Cell SeriesCodec::cell_of(const Channel& channel, std::string_view 
   Cell cell{.value = kNothing, .time = before.time};
   if (csv_missing(field)) return cell;
   if (channel.kind == Channel::Kind::word) {
-    cell.value = channel.find(repaired_utf8(std::string(field)));
+    cell.value = channel.find(channel_word(field));
     unknown += cell.value < 0;
     return cell;
   }
