@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <numbers>
 #include <sndfile.h>
 
@@ -54,7 +55,8 @@ void give_sound(std::string_view bytes, const SandboxWrite& write) {
   Bytes source{bytes};
   SF_VIRTUAL_IO io = virtual_io();
   SF_INFO info{};
-  SNDFILE* file = sf_open_virtual(&io, SFM_READ, &info, &source);
+  const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> handle(sf_open_virtual(&io, SFM_READ, &info, &source), sf_close);
+  SNDFILE* file = handle.get();
   TW_CHECK(file, data, "no sound that can be read: {}", sf_strerror(nullptr));
   Head head{.rate = info.samplerate, .channels = info.channels, .frames = info.frames};
   SF_FORMAT_INFO format{.format = info.format & SF_FORMAT_TYPEMASK, .name = nullptr, .extension = nullptr};
@@ -72,7 +74,6 @@ void give_sound(std::string_view bytes, const SandboxWrite& write) {
     write({reinterpret_cast<const char*>(mono.data()), size_t(n) * sizeof(float)});
   }
   TW_CHECK(sf_error(file) == SF_ERR_NO_ERROR, data, "damaged: {}", sf_strerror(file));
-  sf_close(file);
 }
 
 }  // namespace
