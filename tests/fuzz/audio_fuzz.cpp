@@ -5,6 +5,9 @@
 #include "src/codec/audio/audio_codec.h"
 #include "tests/fuzz/fuzz.h"
 
+// libsndfile 1.2.0 forgets what libvorbis made where an OGG ends too early; in the program that is a child which ends as well.
+extern "C" const char* __lsan_default_suppressions() { return "leak:vorbis_info_init\n"; }
+
 TW_FUZZ_TARGET(audio) {
   static const Folder folder;
   if (!input.starts_with("{")) {
