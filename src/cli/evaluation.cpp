@@ -74,24 +74,23 @@ bool tells_apart(const Names& names) {
   return false;
 }
 
-bool all_text(const TokenFile& file) {
-  return std::all_of(file.documents().begin(), file.documents().end(), [](const Document& d) { return d.bytes > 0; });
+// What is no text has no bytes.
+bool all_text(const TokenFile& file, const std::vector<size_t>& members) {
+  return std::all_of(members.begin(), members.end(), [&](size_t d) { return file.documents()[d].bytes > 0; });
 }
 
 EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<size_t> members, const Evaluation& evaluation, double log2_vocabulary) {
   EvaluatedPart p{.name = std::move(name), .documents = int64_t(members.size()), .members = std::move(members)};
   double sum = 0, first = 0;
-  bool text = true;
   for (const size_t d : p.members) {
     p.bytes += split.file->documents()[d].bytes;
-    text = text && split.file->documents()[d].bytes > 0;
     p.tokens += evaluation.documents[d].tokens;
     sum += evaluation.documents[d].loss_sum;
     if (split.file->documents()[d].first_token == 0) first = log2_vocabulary;  // the token without context
   }
   p.loss = p.tokens ? sum / double(p.tokens) : NAN;
   p.perplexity = std::exp(p.loss);
-  p.bits_per_byte = p.bytes && text ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
+  p.bits_per_byte = p.bytes && all_text(*split.file, p.members) ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
   return p;
 }
 
@@ -231,7 +230,7 @@ std::vector<EvaluatedSplit> evaluate_files(const ModelAtWork& m, const std::vect
              .bytes = e.source_bytes,
              .loss = e.loss(),
              .perplexity = e.perplexity(),
-             .bits_per_byte = all_text(*s.file) ? e.bits_per_byte(m.model.vocab_size, s.file->size()) : NAN,
+             .bits_per_byte = all_text(*s.file, every) ? e.bits_per_byte(m.model.vocab_size, s.file->size()) : NAN,
              .members = every};
     std::map<std::string, std::vector<size_t>> members;
     for (size_t d = 0; d < domains[f].size(); ++d) members[domains[f][d]].push_back(d);

@@ -1,7 +1,6 @@
 #include "src/codec/id_space.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "src/codec/text/tokenizer.h"
 #include "src/core/error.h"

@@ -241,7 +241,7 @@ void Tokenizing::make_tokenizer() {
   }
   make_codecs();
   TokenizerSpec spec = tokenizer_->spec();
-  for (const auto& codec : codecs_) add_codec(spec, *codec), result_.codecs.emplace_back(codec->name());
+  for (const auto& codec : codecs_) add_codec(spec, *codec);
   if (spec.size() != tokenizer_->vocab_size()) {
     tokenizer_ = std::make_unique<TextTokenizer>(std::move(spec));
     save = true;

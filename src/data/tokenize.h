@@ -53,7 +53,6 @@ struct TokenizeResult {
   int32_t vocab_size = 0;           // of the tokenizer: ids are below it
   bool tokenizer_reused = false;    // trained by an earlier call
   double tokenizer_seconds = 0;
-  std::vector<std::string> codecs;  // kinds beside text, as trained or kept
   std::array<SplitTokens, 3> splits;     // by Split
   std::vector<std::string> left_out;     // "path: reason", files that changed or vanished since the scan
   const SplitTokens& of(Split split) const noexcept { return splits[size_t(split)]; }

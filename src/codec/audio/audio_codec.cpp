@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,7 +9,7 @@
 #include "src/codec/audio/mdct.h"
 #include "src/codec/audio/sound.h"
 #include "src/codec/audio/vector_book.h"
-#include "src/codec/text/json_fields.h"
+#include "src/codec/codebook.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
@@ -40,12 +39,11 @@ std::vector<int> bands_of(int rate, int hop) {
 }
 
 // The samples of a file at a rate, block by block.
-SoundInfo read_at(std::string_view bytes, int rate, const std::function<void(std::span<const float>)>& take) {
+void read_at(std::string_view bytes, int rate, const std::function<void(std::span<const float>)>& take) {
   std::unique_ptr<Resampler> resampler;
-  const SoundInfo heard = read_sound(bytes, "the sound", [&](const SoundInfo& info) { resampler = std::make_unique<Resampler>(info.rate, rate, take); },
-                                     [&](std::span<const float> samples) { resampler->add(samples); });
+  read_sound(bytes, "the sound", [&](const SoundInfo& info) { resampler = std::make_unique<Resampler>(info.rate, rate, take); },
+             [&](std::span<const float> samples) { resampler->add(samples); });
   resampler->finish();
-  return heard;
 }
 
 // Cuts samples into overlapping frames; the last ones reach into silence.
@@ -83,6 +81,15 @@ float level(std::span<const float> x) {
   return float(std::sqrt(sum / double(std::max<size_t>(x.size(), 1))));
 }
 
+std::span<const float> band_of(std::span<const float> frame, const std::vector<int>& bands, size_t b) {
+  return frame.subspan(size_t(bands[b]), size_t(bands[b + 1] - bands[b]));
+}
+
+// Appends the base-2 logarithm of each band's root mean square.
+void add_levels(std::span<const float> frame, const std::vector<int>& bands, std::vector<float>& levels) {
+  for (size_t b = 0; b + 1 < bands.size(); ++b) levels.push_back(std::log2(std::max(level(band_of(frame, bands, b)), kQuietest)));
+}
+
 nlohmann::json json_of(const VectorBook& book) { return {{"dimension", book.dimension()}, {"vectors", book.vectors()}}; }
 
 // What both codecs share: a rate, ids from samples, samples from ids.
@@ -90,7 +97,7 @@ class AudioCodec : public Codec {
  public:
   explicit AudioCodec(int rate) : rate_(rate) {}
   std::string_view name() const override { return kAudioCodec.name; }
-  std::string hash() const override { return Sha256().update(to_json().dump()).hex(); }
+  std::string hash() const override { return hash_; }
   void save(const std::filesystem::path& path) const override { write_file_atomically(path, to_json().dump() + "\n"); }
   std::string decode(std::span<const int32_t> ids) const override {
     for (const int32_t id : ids) TW_CHECK(id >= 0 && id < vocab_size(), data, "id {} is not in [0, {}), those of the audio codec", id, vocab_size());
@@ -101,7 +108,11 @@ class AudioCodec : public Codec {
 
  protected:
   virtual nlohmann::json to_json() const = 0;
+  void finish() { hash_ = Sha256().update(to_json().dump()).hex(); }  // at the end of a constructor
   int rate_;
+
+ private:
+  std::string hash_;
 };
 
 struct AllIds final : CodecSink {
@@ -152,7 +163,7 @@ CodecQuality AudioCodec::quality(std::span<const std::filesystem::path> files) c
 
 class MuLawCodec final : public AudioCodec {
  public:
-  explicit MuLawCodec(int rate) : AudioCodec(rate) {}
+  explicit MuLawCodec(int rate) : AudioCodec(rate) { finish(); }
   int32_t vocab_size() const override { return 256; }
   void encode(std::string_view bytes, CodecSink& sink) const override {
     std::vector<int32_t> ids;
@@ -184,6 +195,7 @@ class RvqCodec final : public AudioCodec {
       TW_CHECK(shapes_[b].dimension() == bands_[b / kStages + 1] - bands_[b / kStages], data, "book {} has vectors of {}", b, shapes_[b].dimension());
       first_.push_back(first_.back() + shapes_[b].size());
     }
+    finish();
   }
   int32_t vocab_size() const override { return first_.back(); }
   void encode(std::string_view bytes, CodecSink& sink) const override {
@@ -200,7 +212,6 @@ class RvqCodec final : public AudioCodec {
   static std::unique_ptr<RvqCodec> trained(std::span<const std::filesystem::path> files, int rate, int threads);
 
  private:
-  std::span<const float> band(std::span<const float> frame, size_t b) const { return frame.subspan(size_t(bands_[b]), size_t(bands_[b + 1] - bands_[b])); }
   void add_frame(std::span<const float> frame, std::vector<int32_t>& ids) const;
   nlohmann::json to_json() const override {
     nlohmann::json shapes = nlohmann::json::array();
@@ -209,7 +220,7 @@ class RvqCodec final : public AudioCodec {
   }
   Mdct mdct_;
   std::vector<int> bands_;
-  VectorBook levels_;  // base-2 logarithms of the bands' root mean squares
+  VectorBook levels_;
   std::vector<VectorBook> shapes_;
   std::vector<int32_t> first_;  // ids of each book of shapes, and the end
 };
@@ -217,12 +228,12 @@ class RvqCodec final : public AudioCodec {
 void RvqCodec::add_frame(std::span<const float> frame, std::vector<int32_t>& ids) const {
   if (level(frame) < kSilence) return ids.push_back(0);
   std::vector<float> levels, shape;
-  for (size_t b = 0; b + 1 < bands_.size(); ++b) levels.push_back(std::log2(std::max(level(band(frame, b)), kQuietest)));
+  add_levels(frame, bands_, levels);
   const int loud = levels_.nearest(levels);
   ids.push_back(1 + loud);
   for (size_t b = 0; b + 1 < bands_.size(); ++b) {
     const float scale = std::exp2(-levels_.vector(loud)[b]);
-    const auto x = band(frame, b);
+    const auto x = band_of(frame, bands_, b);
     shape.assign(x.begin(), x.end());
     for (float& v : shape) v *= scale;
     for (size_t s = 0; s < kStages; ++s) {
@@ -286,10 +297,8 @@ std::unique_ptr<RvqCodec> RvqCodec::trained(std::span<const std::filesystem::pat
   }
   const size_t n = frames.size() / hop, count = bands.size() - 1;
   TW_CHECK(n > 0, data, "the sounds of the train split are silent: there is nothing to make the audio codec of");
-  std::vector<float> levels(n * count);
-  for (size_t i = 0; i < n; ++i)
-    for (size_t b = 0; b < count; ++b)
-      levels[i * count + b] = std::log2(std::max(level(std::span(frames).subspan(i * hop + size_t(bands[b]), size_t(bands[b + 1] - bands[b]))), kQuietest));
+  std::vector<float> levels;
+  for (size_t i = 0; i < n; ++i) add_levels(std::span(frames).subspan(i * hop, hop), bands, levels);
   VectorBook loudness = VectorBook::trained(levels, int(count), kBook, threads);
   std::vector<VectorBook> shapes;
   for (size_t b = 0; b < count; ++b) {
@@ -334,10 +343,8 @@ std::unique_ptr<Codec> train_audio(std::span<const std::filesystem::path> files,
 }
 
 std::unique_ptr<Codec> load_audio(const std::filesystem::path& path) {
-  const std::string text = read_file(path, size_t(256) << 20), file = path.string();
-  check_json_structure(text, {.depth = 6, .values = 1 << 24}, file);
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == kFormatName, data, "{} is no codebook of sound (\"{}\")", file, kFormatName);
+  const auto json = read_codebook(path, kFormatName, "sound", size_t(256) << 20, 1 << 24);
+  const std::string file = path.string();
   const auto rate = json.value("rate", nlohmann::json());
   TW_CHECK(rate.is_number_integer() && rate.get<int64_t>() >= kLowestRate && rate.get<int64_t>() <= 48000, data, "{}: a rate of {}", file, rate.dump());
   const auto codec = json.value("codec", nlohmann::json());

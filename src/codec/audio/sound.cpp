@@ -47,7 +47,6 @@ SF_VIRTUAL_IO virtual_io() {
 struct Head {
   int32_t rate = 0, channels = 0;
   int64_t frames = 0;
-  char format[64] = {};
 };
 
 // In the child: the head, then samples of one channel.
@@ -58,9 +57,7 @@ void give_sound(std::string_view bytes, const SandboxWrite& write) {
   const std::unique_ptr<SNDFILE, int (*)(SNDFILE*)> handle(sf_open_virtual(&io, SFM_READ, &info, &source), sf_close);
   SNDFILE* file = handle.get();
   TW_CHECK(file, data, "no sound that can be read: {}", sf_strerror(nullptr));
-  Head head{.rate = info.samplerate, .channels = info.channels, .frames = info.frames};
-  SF_FORMAT_INFO format{.format = info.format & SF_FORMAT_TYPEMASK, .name = nullptr, .extension = nullptr};
-  if (sf_command(file, SFC_GET_FORMAT_INFO, &format, sizeof format) == 0 && format.name) std::strncpy(head.format, format.name, sizeof head.format - 1);
+  const Head head{.rate = info.samplerate, .channels = info.channels, .frames = info.frames};
   TW_CHECK(info.channels >= 1 && info.channels <= kMostChannels, data, "{} channels", info.channels);
   TW_CHECK(info.samplerate >= kLowestRate && info.samplerate <= kHighestRate, data, "{} samples a second", info.samplerate);
   write({reinterpret_cast<const char*>(&head), sizeof head});
@@ -96,8 +93,7 @@ SoundInfo read_sound(std::string_view bytes, const std::string& name, const std:
       if (head_bytes < sizeof head) return;
       TW_CHECK(head.rate >= kLowestRate && head.rate <= kHighestRate && head.channels >= 1 && head.channels <= kMostChannels, data, "{}: {} samples a second, {} channels", name,
                head.rate, head.channels);
-      head.format[sizeof head.format - 1] = 0;
-      info = {.rate = head.rate, .channels = head.channels, .frames = 0, .frames_said = head.frames, .format = head.format};
+      info = {.rate = head.rate, .channels = head.channels, .frames = 0, .frames_said = head.frames};
       if (begin) begin(info);
     }
     left += piece;

@@ -14,13 +14,13 @@ struct SoundInfo {
   int channels = 0;
   int64_t frames = 0;   // samples of a channel, as they were read
   int64_t frames_said = 0;  // as the file's head says
-  std::string format;   // "WAV (Microsoft)", as libsndfile calls it
 };
 
 inline constexpr int kLowestRate = 1000, kHighestRate = 384000;
 
 // Reads a whole file in a sandboxed child (core/sandbox.h), channels averaged: `begin` gets its head, then samples in [-1, 1] go to `take`
-// in blocks, those that are not finite as 0; both may be empty. Error(data) where it is no sound, is cut or damaged, has no sample or an absurd rate; `name` is for messages.
+// in blocks, those that are not finite as 0; both may be empty. Error(data) where it is no sound or a damaged one, has no sample or an absurd rate; `name` is for
+// messages. What is left of a file that was cut is read.
 SoundInfo read_sound(std::string_view bytes, const std::string& name, const std::function<void(const SoundInfo&)>& begin,
                      const std::function<void(std::span<const float>)>& take);
 

@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "src/codec/codebook.h"
 #include "src/codec/molecule/smiles.h"
-#include "src/codec/text/json_fields.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
@@ -197,9 +197,8 @@ std::unique_ptr<Codec> train_molecules(std::span<const std::filesystem::path> fi
 }
 
 std::unique_ptr<Codec> load_molecules(const std::filesystem::path& path) {
-  const auto json = nlohmann::json::parse(read_file(path, size_t(8) << 20), nullptr, false);
-  TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == kFormatName && json.contains("tokens") && json["tokens"].is_array(), data,
-           "{} is no codebook of molecules (\"{}\")", path.string(), kFormatName);
+  const auto json = read_codebook(path, kFormatName, "molecules", size_t(8) << 20, size_t(2 * kMostTokens));
+  TW_CHECK(json.contains("tokens") && json["tokens"].is_array(), data, "{}: its tokens are missing", path.string());
   TW_CHECK(!json["tokens"].empty() && int64_t(json["tokens"].size()) <= kMostTokens, data, "{}: {} tokens", path.string(), json["tokens"].size());
   std::vector<std::string> tokens;
   for (const auto& token : json["tokens"]) {

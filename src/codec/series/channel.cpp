@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 
 #include <fmt/format.h>
 
@@ -47,11 +46,16 @@ int decimals_of(std::string_view field, bool decimal_comma) {
   return int(std::min<size_t>(end - point - 1, kMostDecimals));
 }
 
+std::vector<double> distinct(std::vector<double> values) {  // rising
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
 // At most `most` of `sample`, rising, so that the mean square of what each is off is small.
 std::vector<double> chosen(std::vector<double> sample, size_t most) {
   std::sort(sample.begin(), sample.end());
-  std::vector<double> values = sample;
-  values.erase(std::unique(values.begin(), values.end()), values.end());
+  const std::vector<double> values = distinct(sample);
   if (values.size() <= most) return values;
   // Half by quantiles, half by equal steps: what is frequent and what is far away. Then Lloyd's rounds.
   std::vector<double> book;
@@ -61,8 +65,7 @@ std::vector<double> chosen(std::vector<double> sample, size_t most) {
   std::vector<double> prefix(sample.size() + 1);
   for (size_t i = 0; i < sample.size(); ++i) prefix[i + 1] = prefix[i] + sample[i];
   for (int round = 0; round < kLloydRounds; ++round) {
-    std::sort(book.begin(), book.end());
-    book.erase(std::unique(book.begin(), book.end()), book.end());
+    book = distinct(std::move(book));
     size_t begin = 0;
     for (size_t b = 0; b < book.size(); ++b) {
       const size_t end = b + 1 == book.size() ? sample.size()
@@ -71,9 +74,7 @@ std::vector<double> chosen(std::vector<double> sample, size_t most) {
       begin = end;
     }
   }
-  std::sort(book.begin(), book.end());
-  book.erase(std::unique(book.begin(), book.end()), book.end());
-  return book;
+  return distinct(std::move(book));
 }
 
 }  // namespace
@@ -194,21 +195,15 @@ std::optional<Channel> ChannelCount::finish(size_t most) {
   }
   if (numbers_ == 0) return std::nullopt;
   // What only rises and has more values than it has steps is a clock or a counter.
-  if (rises_ && moves_ && !steps_.empty()) {
-    std::vector<double> distinct = sample_, moves = steps_;
-    for (auto* all : {&distinct, &moves}) {
-      std::sort(all->begin(), all->end());
-      all->erase(std::unique(all->begin(), all->end()), all->end());
-    }
-    if (times_ > 0 || (distinct.size() > most && moves.size() < distinct.size() / 2)) {
-      c.kind = Channel::Kind::clock;
-      c.begin = first_.value_or(0);
-      if (times_ > 0) c.decimals = -1;
-      c.values = chosen(std::move(steps_), most);
-      return c;
-    }
+  const auto counts_on = [&] {
+    const size_t values = distinct(sample_).size();
+    return values > most && distinct(steps_).size() < values / 2;
+  };
+  if (times_ > 0 || (rises_ && moves_ && !steps_.empty() && counts_on())) {
+    c.kind = Channel::Kind::clock;
+    c.begin = first_.value_or(0);
+    if (times_ > 0) c.decimals = -1;
   }
-  if (times_ > 0) c.decimals = -1, c.kind = Channel::Kind::clock, c.begin = first_.value_or(0);
   c.values = chosen(std::move(c.kind == Channel::Kind::clock ? steps_ : sample_), most);
   if (c.values.empty()) c.values.push_back(0);
   return c;

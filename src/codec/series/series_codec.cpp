@@ -6,9 +6,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "src/codec/codebook.h"
 #include "src/codec/series/channel.h"
 #include "src/codec/series/csv_rows.h"
-#include "src/codec/text/json_fields.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
@@ -364,11 +364,9 @@ std::unique_ptr<Codec> train_series(std::span<const std::filesystem::path> files
 }
 
 std::unique_ptr<Codec> load_series(const std::filesystem::path& path) {
-  const std::string text = read_file(path, size_t(64) << 20), file = path.string();
-  check_json_structure(text, {.depth = 6, .values = 1 << 23}, file);
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == kFormatName && json.contains("channels") && json["channels"].is_array(), data,
-           "{} is no codebook of series (\"{}\")", file, kFormatName);
+  const auto json = read_codebook(path, kFormatName, "series", size_t(64) << 20, 1 << 23);
+  const std::string file = path.string();
+  TW_CHECK(json.contains("channels") && json["channels"].is_array(), data, "{}: its channels are missing", file);
   const auto& list = json["channels"];
   TW_CHECK(!list.empty() && list.size() <= kMostChannels, data, "{}: {} channels", file, list.size());
   std::vector<Channel> channels;
