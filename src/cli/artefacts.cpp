@@ -3,9 +3,29 @@
 #include "src/cli/job.h"
 #include "src/codec/kinds.h"
 #include "src/core/file.h"
+#include "src/core/utf8.h"
+#include "src/data/captions.h"
 
 namespace tw {
 namespace fs = std::filesystem;
+namespace {
+
+constexpr size_t kLongestNamePart = 40;
+constexpr int64_t kPart = int64_t(1) << 40;  // between the numbers of samples whose parts are drawn one by one
+
+// "a red gear!" -> "-a-red-gear"
+std::string name_part(const std::string& caption) {
+  std::string part;
+  for (const char c : ascii_lower(caption)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (plain && part.size() < kLongestNamePart) part += c;
+    else if (!plain && !part.empty() && part.back() != '-') part += '-';
+  }
+  while (!part.empty() && part.back() == '-') part.pop_back();
+  return part.empty() ? "" : "-" + part;
+}
+
+}  // namespace
 
 fs::path codecs_beside(const fs::path& tokenizer) { return (fs::is_directory(tokenizer) ? tokenizer : tokenizer.parent_path()) / "codecs"; }
 
@@ -15,38 +35,64 @@ CodecSet codecs_of(const ModelAtWork& m) {
   return codecs;
 }
 
-Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<int32_t>& prompt, GenerateOptions options,
+std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const fs::path& train_tokens, const CodecRange& range, const std::vector<int32_t>& begin, size_t most) {
+  std::vector<ArtefactPrompt> prompts;
+  if (fs::exists(train_tokens))
+    for (std::string& caption : captions_in(*TokenFile::open(train_tokens), m.text(), range, most)) {
+      ArtefactPrompt p{.caption = std::move(caption), .ids = begin};
+      m.text().encode(p.caption, {}, p.ids);
+      prompts.push_back(std::move(p));
+    }
+  if (prompts.empty()) prompts.push_back({"", begin});
+  return prompts;
+}
+
+Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
                          int64_t count, int64_t first_sample, const std::function<void()>& after_each) {
   options.first_id = range.end, options.end_id = range.last() + 1;
   options.stop_id = range.end;
-  std::vector<int32_t> begun = prompt;
-  begun.push_back(range.begin);
   const std::vector<int32_t> opening = codec.opening();
-  for (const int32_t id : opening) begun.push_back(range.first + id);
   Artefacts made;
   for (int64_t i = 0; i < count; ++i) {
     stop_if_asked();
-    Generation g = generator.run(begun, options, first_sample + i, {});
-    made.tokens += int64_t(g.ids.size());
-    made.seconds += g.token_seconds;
-    made.unfinished += !g.stopped;
-    std::vector<int32_t> ids = opening;
-    for (const int32_t id : g.ids) ids.push_back(id - range.first);
-    made.documents.push_back(codec.decode(ids));
+    const ArtefactPrompt& prompt = prompts[size_t(i) % prompts.size()];
+    std::vector<int32_t> ids = opening, begun = prompt.ids;
+    begun.push_back(range.begin);
+    for (const int32_t id : opening) begun.push_back(range.first + id);
+    const auto go_on = [&](const GenerateOptions& with, int64_t sample) {
+      const Generation g = generator.run(begun, with, sample, {});
+      made.tokens += int64_t(g.ids.size());
+      made.seconds += g.token_seconds;
+      for (const int32_t id : g.ids) begun.push_back(id), ids.push_back(id - range.first);
+      return g.stopped;
+    };
+    // Where the beginning tells how long a document is, it is made so long and no other way.
+    GenerateOptions within = options;
+    within.first_id = range.first, within.max_new_tokens = 1;
+    int64_t length = codec.length(ids), part = 1;
+    for (; length == 0; length = codec.length(ids)) go_on(within, first_sample + i + kPart * part++);
+    within.max_new_tokens = length - int64_t(ids.size());
+    made.unfinished += length > 0 ? (go_on(within, first_sample + i), false) : !go_on(options, first_sample + i);
+    made.documents.push_back({codec.decode(ids), prompt.caption});
     if (after_each) after_each();
   }
   return made;
 }
 
-void write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const fs::path& path) {
+std::vector<fs::path> write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const fs::path& path) {
   if (kind.lines) {
     AtomicFile out(path);
-    for (const std::string& document : artefacts.documents) out.write(document);
-    return out.commit();
+    for (const CaptionedDocument& document : artefacts.documents) out.write(document.bytes);
+    out.commit();
+    return {path};
   }
   make_folders(path);
-  for (size_t i = 0; i < artefacts.documents.size(); ++i)
-    write_file_atomically(path / fmt::format("{:04}.{}", i + 1, kind.artefact), artefacts.documents[i]);
+  std::vector<fs::path> files;
+  for (size_t i = 0; i < artefacts.documents.size(); ++i) {
+    files.push_back(path / fmt::format("{:04}{}.{}", i + 1, name_part(artefacts.documents[i].caption), kind.artefact));
+    write_file_atomically(files.back(), artefacts.documents[i].bytes);
+  }
+  return files;
 }
 
 }  // namespace tw

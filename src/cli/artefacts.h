@@ -17,15 +17,25 @@ std::filesystem::path codecs_beside(const std::filesystem::path& tokenizer);
 CodecSet codecs_of(const ModelAtWork& m);
 
 struct Artefacts {
-  std::vector<std::string> documents;  // as Codec::decode gives them
+  std::vector<CaptionedDocument> documents;  // as Codec::decode gives them
   int64_t tokens = 0, unfinished = 0;  // of those that reached options.max_new_tokens before their end
   double seconds = 0;
 };
-// `count` documents behind `prompt`, each with random numbers of its own from number `first_sample` on; only ids of the kind are drawn.
-Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<int32_t>& prompt, GenerateOptions options,
+// What a document is made behind.
+struct ArtefactPrompt {
+  std::string caption;
+  std::vector<int32_t> ids;
+};
+// Of a run: the captions its training documents of the kind have, up to `most`; else, and without any, one empty prompt. `begin`: what comes before
+// each document.
+std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const std::filesystem::path& train_tokens, const CodecRange& range, const std::vector<int32_t>& begin, size_t most);
+
+// `count` documents behind the prompts in turn, each with random numbers of its own from number `first_sample` on; only ids of the kind are drawn.
+Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
                          int64_t count, int64_t first_sample, const std::function<void()>& after_each);
 
-// What lines (CodecKind::lines) go to one file, others to numbered ones in a folder. Error(cannot_create), Error(io).
-void write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const std::filesystem::path& path);
+// What lines (CodecKind::lines) go to one file, others to numbered ones in a folder, with the caption in their names. Their paths.
+// Error(cannot_create), Error(io).
+std::vector<std::filesystem::path> write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const std::filesystem::path& path);
 
 }  // namespace tw

@@ -20,6 +20,7 @@ namespace {
 
 constexpr int64_t kTokensAtOnce = 4096;  // of a forward pass
 constexpr size_t kDomains = 40;
+constexpr int64_t kLongestOpening = 1 << 14;  // tokens of a caption
 constexpr int64_t kTrainingText = int64_t(256) << 20;
 constexpr size_t kBatch = size_t(1) << 20;
 
@@ -46,7 +47,7 @@ Names named(const std::vector<std::shared_ptr<const TokenFile>>& files, Name&& n
   return names;
 }
 
-// "text", or the codec whose marker a document begins with.
+// "text", or the codec whose marker comes first in a document that has no text but a caption.
 Names kinds_of(const std::vector<std::shared_ptr<const TokenFile>>& files, const TextTokenizer* tokenizer) {
   std::map<int32_t, std::string> of_marker;
   if (tokenizer) {
@@ -57,7 +58,8 @@ Names kinds_of(const std::vector<std::shared_ptr<const TokenFile>>& files, const
   for (const auto& file : files) {
     names.emplace_back();
     for (const Document& d : file->documents()) {
-      const auto found = d.tokens > 0 ? of_marker.find((*file)[d.first_token]) : of_marker.end();
+      auto found = of_marker.end();
+      for (int64_t i = 0; d.bytes == 0 && i < std::min(d.tokens, kLongestOpening) && found == of_marker.end(); ++i) found = of_marker.find((*file)[d.first_token + i]);
       names.back().push_back(found == of_marker.end() ? "text" : found->second);
     }
   }
@@ -82,7 +84,9 @@ bool all_text(const TokenFile& file, const std::vector<size_t>& members) {
 EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<size_t> members, const Evaluation& evaluation, double log2_vocabulary) {
   EvaluatedPart p{.name = std::move(name), .documents = int64_t(members.size()), .members = std::move(members)};
   double sum = 0, first = 0;
+  int64_t untrained = 0;
   for (const size_t d : p.members) {
+    untrained += evaluation.documents[d].untrained;
     p.bytes += split.file->documents()[d].bytes;
     p.tokens += evaluation.documents[d].tokens;
     sum += evaluation.documents[d].loss_sum;
@@ -90,7 +94,7 @@ EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<si
   }
   p.loss = p.tokens ? sum / double(p.tokens) : NAN;
   p.perplexity = std::exp(p.loss);
-  p.bits_per_byte = p.bytes && all_text(*split.file, p.members) ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
+  p.bits_per_byte = p.bytes && untrained == 0 && all_text(*split.file, p.members) ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
   return p;
 }
 
@@ -132,6 +136,7 @@ class Feeder {
 
 void score(const TextTokenizer& tokenizer, const std::vector<std::unique_ptr<Baseline>>& baselines, bool trained, const TokenFile& file,
            EvaluatedPart& p, ThreadTeam& team, WorkMeter& meter) {
+  if (p.bytes == 0) return;  // captions are no text to be compared
   std::vector<std::unique_ptr<HeldOutText>> texts;
   for (const auto& b : baselines)
     if (trained || !b->learns()) texts.push_back(b->held_out()), p.baselines.emplace_back(b->name(), NAN);

@@ -79,8 +79,10 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   log_info("\nfactory done in {}", human_seconds(now_seconds() - start));
   if (json && std::filesystem::exists(job.run.evaluation()))
     print(read_file(job.run.evaluation()) + "\n");
-  else if (!json)
-    std::printf("A sample:\n%s\n\n%s\n", first_sample(job.run.samples()).c_str(), summary_table(job.run.path()).c_str());
+  else if (!json) {
+    if (const std::string sample = first_sample(job.run.samples()); !sample.empty()) std::printf("A sample:\n%s\n\n", sample.c_str());
+    std::printf("%s\n", summary_table(job.run.path()).c_str());
+  }
   return ExitCode::ok;
 }
 

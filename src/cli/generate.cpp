@@ -12,6 +12,7 @@
 #include "src/cli/job.h"
 #include "src/cli/model_at_work.h"
 #include "src/codec/kinds.h"
+#include "src/codec/text/chat_template.h"
 #include "src/core/file.h"
 #include "src/core/log.h"
 #include "src/core/utf8.h"
@@ -27,6 +28,9 @@ namespace {
 
 constexpr int kHeldOutPrompts = 4;        // samples of a run without prompts of its own
 constexpr int64_t kHeldOutTokens = 24;    // of such a prompt
+constexpr int64_t kLongestQuestion = 256; // tokens, of a conversation as a prompt
+constexpr size_t kCaptions = 100;         // for which documents of a kind are made
+constexpr size_t kShown = 40;             // documents of a kind that the report looks for
 
 GenerateOptions generate_options(const Config& config, int32_t stop_id) {
   GenerateOptions o;
@@ -61,7 +65,28 @@ struct Sample {
   std::string prompt;
   std::vector<int32_t> ids;
   Generation generation;
+  int32_t stop_id = -2;  // another one than the options'
 };
+
+// What a user says to an assistant, up to where the assistant begins.
+Sample chat_sample(const ModelAtWork& m, const std::string& system, const std::string& text) {
+  const ChatTemplate chat(m.text());
+  Sample s{.prompt = text, .ids = {}, .generation = {}, .stop_id = chat.end_id()};
+  if (m.text().adds_bos() && m.text().bos_id() >= 0) s.ids.push_back(m.text().bos_id());
+  for (const auto& [role, said] : {std::pair("system", &system), std::pair("user", &text)}) {
+    if (said->empty() && said == &system) continue;
+    chat.begin(role, s.ids);
+    m.text().encode(*said, {}, s.ids);
+    chat.end(s.ids);
+  }
+  chat.begin("assistant", s.ids);
+  return s;
+}
+
+GenerateOptions options_of(const Sample& s, GenerateOptions options) {
+  if (s.stop_id != -2 && options.stop_id != -1) options.stop_id = s.stop_id;
+  return options;
+}
 
 nlohmann::json to_json(const Sample& s, const TextTokenizer& t) {
   return {{"prompt", repaired_utf8(s.prompt)},
@@ -83,16 +108,35 @@ nlohmann::json samples_json(const ModelAtWork& m, const Config& config, const st
   return out;
 }
 
+// Whether a run was trained on any text but captions; so it is taken where its tokens are not there.
+bool knows_text(const fs::path& train_tokens, const TextTokenizer& tokenizer) {
+  return !fs::exists(train_tokens) || IdSpace(tokenizer).ranges().empty() || TokenFile::open(train_tokens)->source_bytes() > 0;
+}
+
 // Starts of held-out documents, from different ones where there are several.
 std::vector<Sample> held_out_prompts(const Job& job, const ModelAtWork& m) {
   std::vector<Sample> samples;
+  std::optional<ChatTemplate> chat;
+  if (ChatTemplate::known_to(m.text())) chat.emplace(m.text());
   for (const Split split : {Split::test, Split::val}) {
     if (!fs::exists(job.run.tokens(split))) continue;
     const auto file = TokenFile::open(job.run.tokens(split));
     const auto& documents = file->documents();
     const size_t stride = std::max<size_t>(1, documents.size() / kHeldOutPrompts);
     for (size_t d = 0; d < documents.size() && samples.size() < size_t(kHeldOutPrompts); d += stride) {
+      if (documents[d].bytes == 0) continue;  // of another kind
       Sample s;
+      if (const auto& ranges = file->untrained(); chat) {  // of a conversation what is asked first
+        const auto asked = std::find_if(ranges.begin(), ranges.end(), [&](const TokenFile::Range& r) { return r.begin == documents[d].first_token; });
+        const int64_t end = asked == ranges.end() ? 0 : asked->end;
+        for (int64_t i = documents[d].first_token; i < end && end - documents[d].first_token <= kLongestQuestion; ++i) s.ids.push_back((*file)[i]);
+        if (!s.ids.empty()) {
+          s.prompt = m.text().decode(s.ids);
+          s.stop_id = chat->end_id();
+          samples.push_back(std::move(s));
+          continue;
+        }
+      }
       for (int64_t i = 0; i < std::min(kHeldOutTokens, documents[d].tokens); ++i) {
         const int32_t id = (*file)[documents[d].first_token + i];
         if (m.text().is_special(id)) break;
@@ -144,12 +188,12 @@ void add_nearest(nlohmann::json& out, const ModelAtWork& m, const TokenFile& tra
 }
 
 // The files of a kind that a run was trained on.
-std::vector<fs::path> training_files(const fs::path& inventory_file, std::string_view kind) {
-  std::vector<fs::path> files;
+std::vector<CaptionedFile> training_files(const fs::path& inventory_file, std::string_view kind) {
+  std::vector<CaptionedFile> files;
   if (!fs::exists(inventory_file)) return files;
   const Inventory inventory = read_inventory(inventory_file);
   for (const ScannedFile& f : inventory.files)
-    if (f.state == FileState::used && f.split == Split::train && f.kind == kind && fs::exists(inventory.folder / f.path)) files.push_back(inventory.folder / f.path);
+    if (f.state == FileState::used && f.split == Split::train && f.kind == kind && fs::exists(inventory.folder / f.path)) files.push_back({inventory.folder / f.path, f.caption});
   return files;
 }
 
@@ -178,16 +222,19 @@ int64_t generate_kinds(Job& job, const ModelAtWork& m, Generator& generator, int
   for (const CodecRange& range : codecs.ids().ranges()) {
     const CodecKind& kind = *codec_kind(range.name);
     WorkMeter meter("generate " + range.name, double(count), false, "", {.quiet = !job.show_progress});
-    const Artefacts made = make_artefacts(generator, codecs.of(range), range, before_document(eos), generate_options(job.config, -1), count, 0,
+    const Artefacts made = make_artefacts(generator, codecs.of(range), range, caption_prompts(m, job.run.tokens(Split::train), range, before_document(eos), kCaptions),
+                                          generate_options(job.config, -1), count, 0,
                                           [&] { meter.advance(1); });
     meter.finish();
     tokens += made.tokens;
     const fs::path path = job.run.artefacts(range.name).string() + (kind.lines ? "." + std::string(kind.artefact) : "");
     make_folders(path.parent_path());
-    write_artefacts(made, kind, path);
+    const std::vector<fs::path> files = write_artefacts(made, kind, path);
     log_info("{}: {} documents, {} tokens: {}", range.name, made.documents.size(), made.tokens, path.string());
     nlohmann::json entry = {{"kind", range.name}, {"path", fs::relative(path, job.run.path()).string()}, {"documents", made.documents.size()},
-                            {"tokens", made.tokens}, {"unfinished", made.unfinished}};
+                            {"tokens", made.tokens}, {"unfinished", made.unfinished}, {"artefact", kind.artefact}, {"lines", kind.lines}, {"shown", nlohmann::json::array()}};
+    for (size_t i = 0; i < std::min(kShown, files.size()); ++i)
+      entry["shown"].push_back({{"path", fs::relative(files[i], job.run.path()).string()}, {"caption", repaired_utf8(made.documents[i].caption)}});
     if (kind.judge) {
       const SampleJudgement judgement = kind.judge(made.documents, training_files(job.run.inventory(), range.name));
       entry.update(to_json(judgement));
@@ -209,13 +256,14 @@ void generate_step(Job& job) {
     std::vector<Sample> samples;
     for (const std::string& text : job.config.get<std::vector<std::string>>("generate.prompts"))
       samples.push_back({text, prompt_ids(m, text, eos), {}});
-    if (samples.empty()) samples = held_out_prompts(job, m);
-    if (samples.empty()) samples.push_back({"", prompt_ids(m, "", eos), {}});
+    const bool text = knows_text(job.run.tokens(Split::train), m.text());
+    if (samples.empty() && text) samples = held_out_prompts(job, m);
+    if (samples.empty() && text) samples.push_back({"", prompt_ids(m, "", eos), {}});
     Generator generator(m.model, m.table, m.inference_weights(), job.stream);
     int64_t tokens = 0;
     for (size_t i = 0; i < samples.size(); ++i) {
       stop_if_asked();
-      samples[i].generation = generator.run(samples[i].ids, options, int64_t(i), {});
+      samples[i].generation = generator.run(samples[i].ids, options_of(samples[i], options), int64_t(i), {});
       tokens += int64_t(samples[i].generation.ids.size());
     }
     nlohmann::json out = samples_json(m, job.config, samples);
@@ -235,14 +283,18 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "tokenwerk generate runs/first --prompt 'The package manager' -n 100 --temperature 0.7\n"
                       "  tokenwerk generate hf-folder --ids ids.txt --greedy -n 24 --print-ids\n"
                       "  tokenwerk generate runs/first --prompt 'The package manager' --quantization int8\n"
-                      "  tokenwerk generate runs/drugs --as smi --samples 1000 --out molecules.smi");
-  std::string path, tokenizer, ids_file, as, out_path;
+                      "  tokenwerk generate runs/support --chat --prompt 'My pump does not start'\n"
+                      "  tokenwerk generate runs/drugs --as smi --samples 1000 --out molecules.smi\n"
+                      "  tokenwerk generate runs/signs --as png --prompt 'a stop sign' --samples 8 --out signs");
+  std::string path, tokenizer, ids_file, as, out_path, system;
   std::vector<std::string> prompts;
-  bool json = false, print_ids = false, greedy = false, ignore_eos = false, nearest = false;
+  bool json = false, print_ids = false, greedy = false, ignore_eos = false, nearest = false, chat = false;
   int64_t samples_each = 1;
   std::string temperature, top_k, top_p, seed, count, quantization;
   arguments.word("MODEL", path, "Run, checkpoint or Hugging Face folder");
   arguments.options("-p,--prompt", prompts, "Text to go on from (may be repeated); - reads standard input");
+  arguments.flag("--chat", chat, "Prompts are what a user says; the model answers, where it was trained on conversations");
+  arguments.option("--system", system, "With --chat: what the assistant is told before");
   arguments.option("--ids", ids_file, "Rows of token ids to go on from (.npy or text)");
   arguments.option("-n,--max-new-tokens", count, "Longest continuation (generate.max_new_tokens)");
   arguments.option("--temperature", temperature, "generate.temperature");
@@ -268,6 +320,8 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   };
   set("generate.max_new_tokens", count), set("generate.temperature", greedy ? "0" : temperature);
   set("generate.top_k", top_k), set("generate.top_p", top_p), set("generate.seed", seed), set("generate.quantization", quantization);
+  TW_CHECK(system.empty() || chat, config, "--system goes with --chat");
+  TW_CHECK(!chat || (as.empty() && ids_file.empty()), config, "--chat answers in text: not with --as or --ids");
   TW_CHECK(samples_each >= 1, config, "--samples {}: at least one", samples_each);
   if (world.rank() != 0) return ExitCode::ok;  // one rank is enough
 
@@ -290,8 +344,9 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (prompts.empty()) prompts = ids_file.empty() ? config.get<std::vector<std::string>>("generate.prompts") : prompts;
   for (std::string text : prompts) {
     if (text == "-") text.assign(std::istreambuf_iterator<char>(std::cin), {});
-    samples.push_back({text, prompt_ids(m, text, eos), {}});
+    samples.push_back(chat ? chat_sample(m, system, text) : Sample{text, prompt_ids(m, text, eos), {}});
   }
+  TW_CHECK(!chat || !samples.empty(), config, "--chat: say with --prompt what the user says");
   if (samples.empty()) samples.push_back({"", prompt_ids(m, "", eos), {}});
   if (!print_ids) (void)m.text();
 
@@ -308,10 +363,17 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     TW_CHECK(kind.lines || !out_path.empty(), config, "--as {} makes a file of each: say with --out in which folder", as);
     Artefacts all;
     for (const Sample& s : samples) {
-      Artefacts made = make_artefacts(generator, codecs.of(*range), *range, s.prompt.empty() && s.ids.size() <= 1 ? before_document(eos) : s.ids, options, samples_each,
-                                      int64_t(all.documents.size()), {});
+      std::vector<ArtefactPrompt> behind;
+      if (s.prompt.empty() && s.ids.size() <= 1) {
+        behind = caption_prompts(m, fs::path(path) / "tokens" / "train.h5", *range, before_document(eos), kCaptions);
+      } else {
+        ArtefactPrompt p{.caption = s.prompt, .ids = before_document(eos)};
+        p.ids.insert(p.ids.end(), s.ids.begin(), s.ids.end());
+        behind.push_back(std::move(p));
+      }
+      Artefacts made = make_artefacts(generator, codecs.of(*range), *range, behind, options, samples_each, int64_t(all.documents.size()), {});
       if (out_path.empty())
-        for (const std::string& document : made.documents) print(document);
+        for (const CaptionedDocument& document : made.documents) print(document.bytes);
       std::move(made.documents.begin(), made.documents.end(), std::back_inserter(all.documents));
       all.tokens += made.tokens, all.unfinished += made.unfinished, all.seconds += made.seconds;
     }
@@ -331,13 +393,13 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     for (int64_t s = 0; s < samples_each; ++s) {
       const bool several = samples.size() * size_t(samples_each) > 1;
       if (stream_text && several) std::printf("--- %zu\n", done.size() + 1);
-      if (stream_text) print(samples[p].prompt), flush_output();
+      if (stream_text && !chat) print(samples[p].prompt), flush_output();
       Sample sample = samples[p];
-      sample.generation = generator.run(sample.ids, options, int64_t(done.size()), [&](int32_t id) {
+      sample.generation = generator.run(sample.ids, options_of(sample, options), int64_t(done.size()), [&](int32_t id) {
         stop_if_asked();
         if (!stream_text) return;
-        const std::string_view bytes = m.text().token_bytes(id);
-        print(bytes);
+        if (id == sample.stop_id) return;
+        print(m.text().token_bytes(id));
         flush_output();
       });
       if (stream_text) print("\n");

@@ -24,6 +24,7 @@ void tokenize_step(Job& job) {
     options.eos_token = job.config.get<std::string>("tokenizer.eos_token");
     options.append_eod = job.config.get<bool>("tokenizer.append_eod");
     options.audio = job.config.get<std::string>("codec.audio");
+    options.image_size = job.config.get<int>("codec.image_size");
     options.mask = PersonalMask(job.config.get<std::vector<std::string>>("data.mask"));
     options.threads = all_cores();
     std::optional<WorkMeter> meter;
@@ -56,6 +57,9 @@ void tokenize_step(Job& job) {
         log_info("      {}: {} files, {} documents, {} tokens", c.kind, c.files, c.documents, human_count(double(c.tokens)));
       if (!s.reused) tokens += s.tokens;
     }
+    for (const CodecMeasures& c : result.codecs)
+      for (const CodecQuality& q : c.measures)
+        log_info("{} codec, {} {}: {}: {:.4g} ({}: {:.4g})", c.kind, c.files == 1 ? std::string("1 file of") : fmt::format("{} files of", c.files), name_of(c.split), q.metric, q.value, q.baseline_name, q.baseline);
     for (const std::string& file : result.left_out) log_warning("left out: {}", file);
     return tokens;
   });

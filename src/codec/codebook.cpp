@@ -1,5 +1,7 @@
 #include "src/codec/codebook.h"
 
+#include <cmath>
+
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/json_guard.h"
@@ -12,6 +14,23 @@ nlohmann::json read_codebook(const std::filesystem::path& path, const char* form
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == format, data, "{} is no codebook of {} (\"{}\")", file, what, format);
   return json;
+}
+
+nlohmann::json json_of(const VectorBook& book) { return {{"dimension", book.dimension()}, {"vectors", book.vectors()}}; }
+
+VectorBook book_of(const nlohmann::json& json, const std::string& file, size_t most) {
+  TW_CHECK(json.is_object() && json.contains("dimension") && json["dimension"].is_number_integer() && json.contains("vectors") && json["vectors"].is_array(), data,
+           "{}: a book without its vectors", file);
+  const auto dimension = json["dimension"].get<int64_t>();
+  const auto& list = json["vectors"];
+  TW_CHECK(dimension >= 1 && dimension <= 4096 && !list.empty() && list.size() % size_t(dimension) == 0 && list.size() / size_t(dimension) <= most, data, "{}: {} numbers are no vectors of {}",
+           file, list.size(), dimension);
+  std::vector<float> vectors;
+  for (const auto& v : list) {
+    TW_CHECK(v.is_number() && std::abs(v.get<double>()) <= 1e6, data, "{}: {} in a vector", file, v.dump());
+    vectors.push_back(v.get<float>());
+  }
+  return VectorBook(int(dimension), std::move(vectors));
 }
 
 }  // namespace tw

@@ -24,6 +24,26 @@ struct CodecTraining {
   int32_t vocab_size = 4096;  // ids of the codebook at most, special tokens included
   int threads = 1;            // results do not depend on it
   std::string audio = "rvq";  // or "mulaw"
+  int image_size = 32;        // pixels of a picture's longer side at most: larger ones are made smaller
+};
+
+// A file: its content (mapped: it may be larger than memory), and where it lies, by which files that belong to it are found.
+struct CodecInput {
+  CodecInput(std::string_view content, std::filesystem::path where = {}) : bytes(content), path(std::move(where)) {}
+  CodecInput(const std::string& content) : bytes(content) {}
+  CodecInput(const char* content) : bytes(content) {}
+  std::string_view bytes;
+  std::filesystem::path path;
+};
+
+// A file of a kind and the words that go with it ("" = none).
+struct CaptionedFile {
+  std::filesystem::path path;
+  std::string caption;
+};
+// A document as an artefact, and the words it was made for.
+struct CaptionedDocument {
+  std::string bytes, caption;
 };
 
 // Where the ids of a file go.
@@ -31,6 +51,8 @@ class CodecSink {
  public:
   virtual ~CodecSink() = default;
   virtual void ids(std::span<const int32_t> some) = 0;
+  // Words that go with a document, before its first id, where the file knows them ("7", of a handwritten digit).
+  virtual void caption(std::string) {}
   // Between two documents of a file that holds several (lines of molecules).
   virtual void end_document() {}
   // What of the file could not be used: "3 of 100 molecules are left out: line 7: …".
@@ -44,16 +66,20 @@ class Codec {
   virtual int32_t vocab_size() const = 0;         // ids are in [0, vocab_size)
   virtual std::string hash() const = 0;           // of everything that decides ids: equal hash, equal ids
   // Encode and decode may be called from several threads at once.
-  // The content of a file (mapped: it may be larger than memory), in blocks as they are made. Error(data) where nothing of it can be
-  // used.
-  virtual void encode(std::string_view bytes, CodecSink& sink) const = 0;
+  // A file, in blocks as they are made. Error(data) where nothing of it can be used.
+  virtual void encode(const CodecInput& file, CodecSink& sink) const = 0;
   // One document as an artefact of the kind's extension. Error(data) for an id out of range, or where the ids are no document.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   // Ids that a document begins with, where those of the training files have a beginning in common (the columns of a table): a model that
   // makes a document goes on from them.
   virtual std::vector<int32_t> opening() const { return {}; }
+  // How many ids a whole document has that begins with these: 0 = so few do not tell it, -1 = nothing tells it but its end marker.
+  virtual int64_t length(std::span<const int32_t> beginning) const {
+    (void)beginning;
+    return -1;
+  }
   // Measured on files the codebook was not trained on. Error(no_input) where one cannot be read.
-  virtual CodecQuality quality(std::span<const std::filesystem::path> files) const = 0;
+  virtual std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const = 0;
   // Writes the codebook under `path` in the modality's own format; `CodecKind::load` reads it.
   virtual void save(const std::filesystem::path& path) const = 0;
 
@@ -86,18 +112,21 @@ struct SampleJudgement {
 // How a modality makes its codecs.
 struct CodecKind {
   std::string_view name;                              // "molecule": also of its markers and folders
-  std::span<const std::string_view> extensions = {};  // of the files it reads, lower case, without the dot
+  std::span<const std::string_view> endings = {};     // of the names of the files it reads, lower case: ".wav"
   std::string_view artefact = {};                     // extension of what decode() gives
   std::string_view codebook = {};                     // name of the codebook's file in a run: "molecule.json"
   bool lines = false;                                 // several artefacts, one after the other, are a file of the kind
-  // Whether a file of an extension that text has as well is of this kind; sees the first 64 KiB. nullptr = the extension says it.
+  bool several = false;                               // a file may hold several documents
+  bool folder_captions = false;                       // the folder a file lies in says what it is of
+  std::span<const std::string_view> companions = {};  // endings of files that are read with one of the kind and hold none: labels
+  // Whether a file whose ending text has as well is of this kind; sees the first 64 KiB. nullptr = the ending says it.
   bool (*recognises)(std::string_view head) = nullptr;
   // Error(data) where nothing of it can be used.
-  CodecContent (*inspect)(std::string_view bytes) = nullptr;
+  CodecContent (*inspect)(const CodecInput& file) = nullptr;
   std::unique_ptr<Codec> (*train)(std::span<const std::filesystem::path> files, const CodecTraining& options) = nullptr;
   std::unique_ptr<Codec> (*load)(const std::filesystem::path& path) = nullptr;
-  // samples: artefacts. nullptr = nothing is known of them but that they are there.
-  SampleJudgement (*judge)(std::span<const std::string> samples, std::span<const std::filesystem::path> training) = nullptr;
+  // nullptr = nothing is known of a model's documents but that they are there.
+  SampleJudgement (*judge)(std::span<const CaptionedDocument> samples, std::span<const CaptionedFile> training) = nullptr;
 };
 
 }  // namespace tw

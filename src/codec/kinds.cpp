@@ -5,6 +5,7 @@
 #include <string>
 
 #include "src/codec/audio/audio_codec.h"
+#include "src/codec/image/image_codec.h"
 #include "src/codec/molecule/molecule_codec.h"
 #include "src/codec/series/series_codec.h"
 #include "src/core/utf8.h"
@@ -21,7 +22,12 @@ std::string head_of(const std::filesystem::path& file) {
   return head;
 }
 
-constexpr const CodecKind* kKinds[] = {&kAudioCodec, &kMoleculeCodec, &kSeriesCodec};
+bool ends_so(const std::filesystem::path& file, std::span<const std::string_view> endings) {
+  const std::string name = ascii_lower(file.filename().string());
+  return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return name.size() > ending.size() && name.ends_with(ending); });
+}
+
+constexpr const CodecKind* kKinds[] = {&kAudioCodec, &kImageCodec, &kMoleculeCodec, &kSeriesCodec};
 }
 
 std::span<const CodecKind* const> codec_kinds() noexcept { return kKinds; }
@@ -32,11 +38,14 @@ const CodecKind* codec_kind(std::string_view name) noexcept {
 }
 
 const CodecKind* codec_kind_of(const std::filesystem::path& file) {
-  std::string extension = ascii_lower(file.extension().string());
-  if (extension.empty()) return nullptr;
-  extension.erase(0, 1);
   for (const CodecKind* k : kKinds)
-    if (std::find(k->extensions.begin(), k->extensions.end(), extension) != k->extensions.end()) return !k->recognises || k->recognises(head_of(file)) ? k : nullptr;
+    if (ends_so(file, k->endings)) return !k->recognises || k->recognises(head_of(file)) ? k : nullptr;
+  return nullptr;
+}
+
+const CodecKind* codec_kind_with(const std::filesystem::path& companion) {
+  for (const CodecKind* k : kKinds)
+    if (ends_so(companion, k->companions)) return k;
   return nullptr;
 }
 

@@ -42,13 +42,13 @@ constexpr ConfigKey kKeys[] = {
     {"data.raw_bits", integer, "0", 0, 32, "", "Token files without header hold little-endian ids of 16 or 32 bits; 0 = told by the name (.u16, .u32, else our HDF5 format)."},
     {"data.sample_stride", integer, "0", 0, kHuge, "", "Tokens from one sample's start to the next; 0 = training.seq_len."},
     {"data.shuffle", boolean, "true", 0, 0, "", "Each epoch in its own order; false = the order of the files."},
-    {"data.reset_attention_mask", boolean, "false", 0, 0, "", "Attention stays within a document; evaluation follows."},
-    {"data.reset_position_ids", boolean, "false", 0, 0, "", "Learned positions (gpt2) begin again at each document; evaluation follows."},
+    {"data.reset_attention_mask", boolean, "false", 0, 0, "", "Attention stays within a document; evaluation follows. Unsaid, it does where there are conversations."},
+    {"data.reset_position_ids", boolean, "false", 0, 0, "", "Learned positions (gpt2) begin again at each document; evaluation follows. Unsaid, they do where there are conversations."},
     {"data.eod_mask_loss", boolean, "false", 0, 0, "", "The first token of a document, which no text before it tells, is not trained on; evaluation counts it."},
     {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
     {"data.near_duplicates", real, "0.8", 0, 1, "", "Similarity of words from which on files of a folder count as near duplicates, of which the first is kept (MinHash, Jaccard of runs of five words), 0.5 to 1; 0 = not looked for."},
-    {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: audio, molecule, series, or all; [] = none, tables are text."},
+    {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: audio, image, molecule, series, or all; [] = none, tables are text."},
     {"data.mask", text_list, "[]", 0, 0, "", "What is replaced in documents before they become tokens: email, iban, phone, card, key, or all."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},
 
@@ -58,6 +58,7 @@ constexpr ConfigKey kKeys[] = {
     {"tokenizer.append_eod", boolean, "true", 0, 0, "", "Put tokenizer.eos_token behind each document."},
 
     {"codec.audio", choice, "rvq", 0, 0, "rvq mulaw", "rvq: trained vectors of bands, 16 ms a frame; mulaw: a token a sample."},
+    {"codec.image_size", integer, "32", 4, 1024, "", "Pixels of a picture's longer side at most: larger pictures are made smaller. 32 x 32 pixels are 130 tokens, 64 x 64 are 514: training.seq_len should hold them."},
 
     {"model.type", choice, "gpt2", 0, 0, "gpt2 llama", "gpt2: LayerNorm, learned positions, GELU, biases; llama: RMSNorm, RoPE, SwiGLU, no biases."},
     {"model.vocab_size", size, "0", 0, 1 << 24, "", "Token ids the model knows; 0 = as many as the tokenizer has."},

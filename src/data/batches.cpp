@@ -4,6 +4,7 @@
 #include <bit>
 #include <utility>
 
+#include "kernels/loss.h"
 #include "src/core/error.h"
 #include "src/core/hash.h"
 #include "src/core/rng.h"
@@ -98,6 +99,7 @@ void Batches::sample(int64_t index, int32_t* x, int32_t* y) const {
     if (t < options_.seq_len) x[t] = int32_t(id);
     if (t > 0) y[t - 1] = int32_t(id);
   }
+  file.for_untrained(from.first_token + 1, from.first_token + options_.seq_len + 1, [&](int64_t i) { y[i - from.first_token - 1] = kIgnoredTarget; });
 }
 
 std::string Batches::fingerprint() const {

@@ -29,7 +29,7 @@ class Batches {
   int64_t samples_per_epoch() const noexcept;  // of all files
   // Sample `index` counts on through the epochs: each sample once in every samples_per_epoch() of them. With a blend each
   // file has epochs of its own: each of its samples once in as many draws from it. x[t] = token t, y[t] = token t + 1 of
-  // the sample; (T) each. Any thread may call it. Error(data) names a token out of range.
+  // the sample, or kIgnoredTarget where the file leaves it untrained; (T) each. Any thread may call it. Error(data) names a token out of range.
   void sample(int64_t index, int32_t* x, int32_t* y) const;
   // Where sample `index` comes from: file number and first token.
   struct Origin { int file; int64_t first_token; };

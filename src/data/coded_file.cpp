@@ -10,30 +10,44 @@ constexpr size_t kBlock = size_t(1) << 16;
 
 class Row final : public CodecSink {
  public:
-  Row(const CodecRange& range, int32_t eod, const std::function<void(const std::vector<int32_t>&)>& take, const std::function<bool(uint64_t)>& keep)
-      : range_(range), eod_(eod), take_(take), keep_(keep), block_{range.begin} {}
+  Row(const CodecRange& range, const CodedRow& options, const std::function<void(const std::vector<int32_t>&)>& take)
+      : range_(range), options_(options), take_(take), caption_(options.caption) {}
+  void caption(std::string text) override {
+    TW_CHECK(!open_, bug, "a caption behind the first id of a document of {}", range_.name);
+    caption_ = std::move(text);
+  }
   void ids(std::span<const int32_t> some) override {
+    open();
     for (const int32_t id : some) {
       TW_CHECK(id >= 0 && id < range_.size, bug, "codec {} made id {} of {}", range_.name, id, range_.size);
       block_.push_back(range_.first + id);
     }
-    if (block_.size() >= kBlock && !keep_) give();
+    if (block_.size() >= kBlock && !options_.keep) give();
   }
-  void end_document() override {
-    end();
-    begun_ = block_.size();
-    block_.push_back(range_.begin);
-  }
+  void end_document() override { open(), end(); }
   void note(std::string text) override { file.note += (file.note.empty() ? "" : "; ") + text; }
-  void finish() { end(), give(); }
+  void finish() { open(), end(), give(); }
 
   CodedFile file;
 
  private:
+  void open() {
+    if (open_) return;
+    open_ = true;
+    begun_ = block_.size();
+    if (!caption_.empty() && options_.words) {
+      const std::vector<int32_t> words = options_.words(caption_);
+      block_.insert(block_.end(), words.begin(), words.end());
+    }
+    marker_ = block_.size();
+    block_.push_back(range_.begin);
+  }
   void end() {
-    if (keep_ && !keep_(xxh3(block_.data() + begun_, (block_.size() - begun_) * sizeof(int32_t)))) return block_.resize(begun_);
+    open_ = false;
+    caption_ = options_.caption;
+    if (options_.keep && !options_.keep(xxh3(block_.data() + marker_, (block_.size() - marker_) * sizeof(int32_t)))) return block_.resize(begun_);
     block_.push_back(range_.end);
-    if (eod_ >= 0) block_.push_back(eod_);
+    if (options_.eod >= 0) block_.push_back(options_.eod);
     ++file.documents;
     if (block_.size() >= kBlock) give();
   }
@@ -43,22 +57,23 @@ class Row final : public CodecSink {
     block_.clear();
   }
   const CodecRange& range_;
-  int32_t eod_;
+  const CodedRow& options_;
   const std::function<void(const std::vector<int32_t>&)>& take_;
-  const std::function<bool(uint64_t)>& keep_;
+  std::string caption_;
   std::vector<int32_t> block_;
-  size_t begun_ = 0;  // of the document in block_, where documents are chosen
+  size_t begun_ = 0, marker_ = 0;  // of the document in block_, where documents are chosen
+  bool open_ = false;
 };
 
 }  // namespace
 
-CodedFile encode_file(const Codec& codec, const CodecRange& range, int32_t eod, std::string_view bytes,
-                      const std::function<void(const std::vector<int32_t>&)>& take, const std::function<bool(uint64_t)>& keep) {
+CodedFile encode_file(const Codec& codec, const CodecRange& range, const CodecInput& file, const CodedRow& row,
+                      const std::function<void(const std::vector<int32_t>&)>& take) {
   TW_CHECK(codec.vocab_size() == range.size, bug, "codec {} has {} ids, the model {}", range.name, codec.vocab_size(), range.size);
-  Row row(range, eod, take, keep);
-  codec.encode(bytes, row);
-  row.finish();
-  return row.file;
+  Row out(range, row, take);
+  codec.encode(file, out);
+  out.finish();
+  return out.file;
 }
 
 }  // namespace tw

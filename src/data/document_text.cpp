@@ -13,8 +13,8 @@ namespace {
 class Taker final : public DocumentSink {
  public:
   Taker(const ScannedFile& file, const PersonalMask& mask, const std::function<void(std::string_view)>& take,
-        const std::function<void()>& document_end)
-      : most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end), masks_(!mask.empty()), personal_(mask, take) {}
+        const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn)
+      : most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end), turn_(turn), masks_(!mask.empty()), personal_(mask, take) {}
   void text(std::string_view piece) override {
     // Another version of a library may read a little more; memory is planned for what was scanned.
     TW_CHECK(int64_t(piece.size()) <= most_, data, "it has much more text than was scanned: scan the folder again");
@@ -26,6 +26,11 @@ class Taker final : public DocumentSink {
     end();
     document_end_();
   }
+  void turn(std::string_view role, bool first) override {
+    if (!turn_) return DocumentSink::turn(role, first);
+    end();
+    turn_(role);
+  }
   void end() {
     if (masks_) personal_.end();
   }
@@ -35,6 +40,7 @@ class Taker final : public DocumentSink {
   int64_t most_;
   const std::function<void(std::string_view)>& take_;
   const std::function<void()>& document_end_;
+  const std::function<void(std::string_view)>& turn_;
   bool masks_;
   PersonalData personal_;
 };
@@ -42,13 +48,13 @@ class Taker final : public DocumentSink {
 }  // namespace
 
 bool read_document(const std::filesystem::path& folder, const ScannedFile& file, const PersonalMask& mask,
-                   const std::function<void(std::string_view)>& take, const std::function<void()>& document_end) {
+                   const std::function<void(std::string_view)>& take, const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn) {
   const Format* format = format_of_kind(file.kind);
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && (encoding || file.encoding.empty()), data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path,
            file.kind, file.encoding);
   DocumentFile document(folder / file.path, file.bytes);
-  Taker taker(file, mask, take, document_end);
+  Taker taker(file, mask, take, document_end, turn);
   try {
     extract(*format, encoding, document.content(), taker);
     taker.end();

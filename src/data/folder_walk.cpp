@@ -103,7 +103,10 @@ class Walk {
     const CodecKind* codec = codec_kind_of(path);
     if (std::find(kinds_.begin(), kinds_.end(), codec) == kinds_.end()) codec = nullptr;
     file.kind = codec ? std::string(codec->name) : format ? std::string(format->kind) : printable_name(path.extension());
-    if (!format && !codec) file.reason = "this kind is not read";
+    if (!format && !codec) {
+      const CodecKind* with = codec_kind_with(path);
+      file.reason = with ? "read with files of the kind " + std::string(with->name) : "this kind is not read";
+    }
     if ((format || codec) && !is_utf8(path.lexically_relative(root_).string())) {
       file.state = FileState::broken;
       file.reason = "its name is not UTF-8: rename it";

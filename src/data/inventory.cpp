@@ -58,7 +58,9 @@ ScannedFile file_of(const JsonNode& node) {
   TW_CHECK(f.sha256.empty() || (f.sha256.size() == 64 && digits), data, "{} is no SHA-256", node["sha256"].where());
   f.encoding = node["encoding"].text();
   f.text_bytes = node["text_bytes"].whole(kMost);
+  if (node.has("turns")) f.turns = node["turns"].whole(kMost);
   f.content = node.text_or("content", "");
+  f.caption = node.text_or("caption", "");
   f.licence = node["licence"].text();
   f.source = node["source"].text();
   f.language = node["language"].text();
@@ -112,6 +114,8 @@ std::string Inventory::fingerprint() const {
                                           std::string_view(f.encoding), std::string_view(f.licence),
                                           std::string_view(name_of(f.split))})
         sum.update(part).update("\0", 1);  // a path holds anything but NUL
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used && !f.caption.empty()) sum.update(f.path).update("\0", 1).update(f.caption).update("\0", 1);
   for (const ScannedFile& f : files)
     if (f.state == FileState::used && f.dealt_inside) sum.update(fmt::format("{} {} {} {}\n", f.path, shares.train, shares.val, shares.test));
   return sum.hex();
@@ -246,7 +250,9 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
                    {"sha256", f.sha256},
                    {"encoding", f.encoding},
                    {"text_bytes", f.text_bytes},
+                   {"turns", f.turns},
                    {"content", f.content},
+                   {"caption", f.caption},
                    {"licence", f.licence},
                    {"source", f.source},
                    {"language", f.language},

@@ -13,6 +13,7 @@
 #include "src/core/hash.h"
 #include "src/core/thread_team.h"
 #include "src/core/utf8.h"
+#include "src/data/captions.h"
 #include "src/data/folder_walk.h"
 #include "src/data/formats/format.h"
 #include "src/data/formats/packed.h"
@@ -50,6 +51,10 @@ class Measure final : public DocumentSink {
     personal_.end();
     signature_.feed("\n");
   }
+  void turn(std::string_view role, bool first) override {
+    ++known_.file.turns;
+    DocumentSink::turn(role, first);
+  }
   void note(std::string text) override { known_.file.note += (known_.file.note.empty() ? "" : "; ") + text; }
   void source(std::string text) override { known_.file.source = std::move(text); }
   // False where there was nothing but white space.
@@ -83,7 +88,7 @@ void read_coded(ScannedFile& file, const CodecKind& codec, const fs::path& path)
   file.bytes = int64_t(map.size());
   file.sha256 = Sha256().update(map.text()).hex();
   TW_CHECK(file.bytes > 0, data, "empty");
-  CodecContent content = codec.inspect(map.text());
+  CodecContent content = codec.inspect({map.text(), path});
   file.content = std::move(content.said);
   file.note = std::move(content.note);
 }
@@ -228,6 +233,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
     if (file.licence.empty()) file.licence = nearest->licence;
     if (file.source.empty()) file.source = nearest->source;
   }
+  add_captions(inventory);
   drop_duplicates(inventory);
   if (options.near_duplicates > 0) drop_near_duplicates(inventory, meant, signatures, options.near_duplicates);
   if (inventory.sum(FileState::used).files == 0) {

@@ -42,7 +42,9 @@ struct ScannedFile {
   // Of files that were read:
   std::string sha256, encoding;  // 64 digits; a name as "UTF-8"
   int64_t text_bytes = 0;        // of the text inside, as UTF-8; 0 of a codec's kind
+  int64_t turns = 0;             // of conversations
   std::string content;           // of a codec's kind: "20000 molecules"
+  std::string caption;           // of a codec's kind: words that go with it (captions.h); "" = none
   // What the file says (SPDX-License-Identifier), else the nearest licence file and what it says: "LICENSE: MIT License".
   std::string licence;
   std::string source;        // where the file, or the nearest licence file, says it is from; "" = unknown
@@ -94,8 +96,8 @@ struct ScanOptions {
 // that equal content is in the same split in every scan, whatever else is in the folder. Only in small folders: with
 // three or more usable files, a split that has a share but no file gets one from the split that has most (of equals the
 // earlier one), namely the file whose hash lies nearest to it; with one or two, train takes all (if it has a share) and
-// a note says so. Text and each codec's kind are dealt by themselves; of kinds whose files are lines (CodecKind::lines) one or two
-// files are dealt line by line.
+// a note says so. Text and each codec's kind are dealt by themselves; of kinds whose files hold several documents
+// (CodecKind::several) one or two files are dealt document by document.
 //
 // `cache`, of the same folder: files whose size and time did not change since are not read again, and what is read is
 // added at once, so that a scan that is stopped goes on there.

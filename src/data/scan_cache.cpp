@@ -11,7 +11,7 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMagic = "tokenwerk scan 2\n";  // to be raised when what is read of a file changes
+constexpr std::string_view kMagic = "tokenwerk scan 3\n";  // to be raised when what is read of a file changes
 constexpr size_t kBuffer = size_t(1) << 18;
 constexpr size_t kMaxCache = size_t(8) << 30;
 
@@ -54,7 +54,7 @@ std::string record_of(const KnownFile& k) {
   std::string body;
   const ScannedFile& f = k.file;
   for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.licence, &f.source}) put(body, *text);
-  for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes}) put(body, v);
+  for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes, f.turns}) put(body, v);
   for (const int64_t count : f.findings) put(body, count);
   body.append(reinterpret_cast<const char*>(k.signature.data()), sizeof k.signature);
   std::string out;
@@ -68,13 +68,13 @@ bool read_record(std::string_view body, KnownFile& k) {
   ScannedFile& f = k.file;
   for (std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.licence, &f.source}) *text = fields.text();
   f.state = fields.number() ? FileState::broken : FileState::used;
-  f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number();
+  f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number(), f.turns = fields.number();
   for (int64_t& count : f.findings) count = fields.number();
   const std::string_view signature = fields.take(sizeof k.signature);
   if (!fields.good() || !fields.done()) return false;
   std::memcpy(k.signature.data(), signature.data(), sizeof k.signature);
   const bool digits = f.sha256.size() == 64 && f.sha256.find_first_not_of("0123456789abcdef") == f.sha256.npos;
-  return digits && f.bytes >= 0 && f.text_bytes >= 0 && f.text_bytes < int64_t(1) << 62;
+  return digits && f.bytes >= 0 && f.text_bytes >= 0 && f.turns >= 0 && f.text_bytes < int64_t(1) << 62;
 }
 
 std::string header_of(const fs::path& folder) {

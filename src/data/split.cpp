@@ -23,10 +23,10 @@ void deal(Inventory& inventory, const std::vector<ScannedFile*>& used, const Cod
   const SplitShares& s = inventory.shares;
   const std::string what = kind ? std::string(kind->name) + " " : "";
   if (used.size() < 3 && s.train > 0) {
-    for (ScannedFile* f : used) f->split = Split::train, f->dealt_inside = kind && kind->lines && s.val + s.test > 0;
+    for (ScannedFile* f : used) f->split = Split::train, f->dealt_inside = kind && kind->several && s.val + s.test > 0;
     if (s.val + s.test > 0)
       inventory.notes.push_back(fmt::format("{} usable {}{}: {}", used.size(), what, used.size() == 1 ? "file" : "files",
-                                            kind && kind->lines ? "the documents inside are dealt to the splits" : "all is trained on, nothing is held out"));
+                                            kind && kind->several ? "the documents inside are dealt to the splits" : "all is trained on, nothing is held out"));
     return;
   }
   const double low[3] = {0, s.train, s.train + s.val}, high[3] = {s.train, s.train + s.val, 1};

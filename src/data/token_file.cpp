@@ -151,6 +151,11 @@ void TokenFile::open_hdf5() {
   const Column path_text = column(kPathName, 1, h5::Element::u8, -1), path_end = column(kPathEndName, 1, h5::Element::i64, count);
   const Column licence_text = column(kLicenceName, 1, h5::Element::u8, -1),
                licence_end = column(kLicenceEndName, 1, h5::Element::i64, count);
+  Column untrained, untrained_end;
+  if (version >= 3) {
+    untrained = column(kUntrainedName, 1, h5::Element::i64, -1);
+    untrained_end = column(kUntrainedEndName, 1, h5::Element::i64, untrained.count);
+  }
   TW_CHECK(hex(sum.value()) == index_sum, data, "{} is damaged: the checksum of its document index is {} instead of {:.16}",
            path_.string(), hex(sum.value()), index_sum);
 
@@ -163,6 +168,12 @@ void TokenFile::open_hdf5() {
              size_);
     documents_.push_back({begin, end - begin, paths.next(i), hex_digits(sha.data + i * 32, 32), licences.next(i), bytes.number(i)});
     begin = end;
+  }
+  for (int64_t i = 0, last = 0; i < untrained.count; ++i) {
+    const Range r{untrained.number(i), untrained_end.number(i)};
+    TW_CHECK(r.begin >= last && r.end > r.begin && r.end <= size_, data, "{} is damaged: its untrained range {} is [{}, {})", path_.string(), i, r.begin, r.end);
+    untrained_.push_back(r);
+    last = r.end;
   }
   TW_CHECK(begin == size_, data, "{} is damaged: its documents end at token {} of {}", path_.string(), begin, size_);
 }

@@ -1,6 +1,7 @@
 // Token files: one contiguous dataset of u16 or u32 ids, memory-mapped, with a document index and
 // provenance. Format: docs/token_file.md.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -40,6 +41,18 @@ class TokenFile {
   // XXH3-64 of the tokens' bytes, hex. Of a raw file above 256 MiB: "sampled-" and the sum of 4096 pieces of it.
   const std::string& checksum() const noexcept { return checksum_; }
   const std::vector<Document>& documents() const noexcept { return documents_; }
+  // Ranges of tokens that are read but not to be predicted (what is asked in a conversation), in order.
+  struct Range {
+    int64_t begin = 0, end = 0;
+  };
+  const std::vector<Range>& untrained() const noexcept { return untrained_; }
+  // Calls visit(i) for each token of [begin, end) that is not to be predicted.
+  template <class Visit>
+  void for_untrained(int64_t begin, int64_t end, Visit&& visit) const {
+    auto r = std::partition_point(untrained_.begin(), untrained_.end(), [&](const Range& range) { return range.end <= begin; });
+    for (; r != untrained_.end() && r->begin < end; ++r)
+      for (int64_t i = std::max(r->begin, begin); i < std::min(r->end, end); ++i) visit(i);
+  }
   const Document& document_of(int64_t token) const;      // Error(bug) out of range
   const std::filesystem::path& path() const noexcept { return path_; }
   // Reads every token: Error(data) names the first that is not below vocab_size, or the wrong checksum.
@@ -56,6 +69,7 @@ class TokenFile {
   int32_t eod_ = -1;
   std::string tokenizer_hash_, checksum_;
   std::vector<Document> documents_;
+  std::vector<Range> untrained_;
 };
 
 // Writes a token file; it appears under its name only when finish() succeeded, flushed to the disk. Tokens go to the
@@ -72,6 +86,8 @@ class TokenFileWriter {
   // A document in parts: begin, append as often as needed, end (with the number of text bytes in document.bytes).
   void append(const std::vector<int32_t>& ids);
   void end_document(const Document& document);
+  // The tokens from `begin` on, up to those written so far, are not to be predicted. Calls come in order.
+  void leave_untrained(int64_t begin, int64_t end);
   int64_t tokens() const noexcept;  // written so far
   // Error(data) where there are no tokens, Error(io).
   void finish();

@@ -4,7 +4,7 @@
 namespace tw {
 
 inline constexpr const char* kFormat = "tokenwerk token file";
-inline constexpr int kVersion = 2;  // 1 has no kEodName
+inline constexpr int kVersion = 3;  // 1 has no kEodName, 3 alone kUntrainedName; written is the least that holds what there is
 
 // Attributes of the file.
 inline constexpr const char* kFormatName = "format";
@@ -25,5 +25,7 @@ inline constexpr const char* kPathName = "document_path";
 inline constexpr const char* kPathEndName = "document_path_end";
 inline constexpr const char* kLicenceName = "document_licence";
 inline constexpr const char* kLicenceEndName = "document_licence_end";
+inline constexpr const char* kUntrainedName = "untrained_begin";
+inline constexpr const char* kUntrainedEndName = "untrained_end";
 
 }  // namespace tw

@@ -22,7 +22,7 @@ constexpr size_t kBufferBytes = size_t(1) << 20;
 constexpr int64_t kAlignment = 64;  // of every dataset, in bytes: a cache line
 
 struct Index {
-  std::vector<int64_t> end, bytes, path_end, licence_end;
+  std::vector<int64_t> end, bytes, path_end, licence_end, untrained, untrained_end;
   std::vector<unsigned char> sha;  // (documents, 32)
   std::string path, licence;
 };
@@ -111,8 +111,12 @@ void TokenFileWriter::State::write_index(h5::File& file) {
   column(kPathEndName, H5T_STD_I64LE, {n}, index.path_end.data(), size_t(n) * 8);
   column(kLicenceName, H5T_STD_U8LE, {int64_t(index.licence.size())}, index.licence.data(), index.licence.size());
   column(kLicenceEndName, H5T_STD_I64LE, {n}, index.licence_end.data(), size_t(n) * 8);
+  if (const auto ranges = int64_t(index.untrained.size())) {
+    column(kUntrainedName, H5T_STD_I64LE, {ranges}, index.untrained.data(), size_t(ranges) * 8);
+    column(kUntrainedEndName, H5T_STD_I64LE, {ranges}, index.untrained_end.data(), size_t(ranges) * 8);
+  }
   h5::write_text(file, kFormatName, kFormat);
-  h5::write_int(file, kVersionName, kVersion);
+  h5::write_int(file, kVersionName, index.untrained.empty() ? kVersion - 1 : kVersion);
   h5::write_text(file, kTokenizerName, tokenizer);
   h5::write_int(file, kVocabName, vocab);
   h5::write_int(file, kEodName, eod);
@@ -198,6 +202,17 @@ void TokenFileWriter::end_document(const Document& document) {
   s.index.path_end.push_back(int64_t(s.index.path.size()));
   s.index.licence_end.push_back(int64_t(s.index.licence.size()));
   s.source_bytes += document.bytes;
+}
+
+void TokenFileWriter::leave_untrained(int64_t begin, int64_t end) {
+  Index& index = state_->index;
+  TW_CHECK(begin >= (index.untrained_end.empty() ? 0 : index.untrained_end.back()) && end > begin && end <= state_->tokens, bug, "untrained tokens [{}, {}) of {}", begin, end, state_->tokens);
+  if (!index.untrained_end.empty() && index.untrained_end.back() == begin) {
+    index.untrained_end.back() = end;
+    return;
+  }
+  index.untrained.push_back(begin);
+  index.untrained_end.push_back(end);
 }
 
 void TokenFileWriter::add(const Document& document, const std::vector<int32_t>& ids) {

@@ -10,6 +10,7 @@
 #include "src/codec/id_space.h"
 #include "src/codec/kinds.h"
 #include "src/codec/text/bpe_trainer.h"
+#include "src/codec/text/chat_template.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/clock.h"
 #include "src/core/error.h"
@@ -30,6 +31,8 @@ constexpr int64_t kLong = int64_t(4) << 20;         // bytes of a file whose tex
 constexpr int64_t kGroupBytes = int64_t(16) << 20;  // files that are encoded side by side, in all
 constexpr size_t kGroupFiles = 4096;
 constexpr size_t kRound = 16 * TextParts::kPart;    // text of a long file that is encoded at a time
+constexpr size_t kMeasuredFiles = 64;               // on which the quality of a codec is measured
+constexpr int64_t kMeasuredBytes = int64_t(16) << 20;
 constexpr const char* kPhases[] = {"tokenize train", "tokenize val", "tokenize test"};
 
 constexpr const char* kChanged = "changed since the scan, left out until the folder is scanned again";
@@ -39,24 +42,81 @@ using Files = std::vector<const ScannedFile*>;
 // What is done with the text of files.
 struct Work {
   std::function<void(size_t slot, std::string_view text)> part;  // on any thread; what it makes is kept in the slot
+  // The same, where a turn of a conversation begins; `within`: the slot begins within it. {} = turns are divided by an empty line.
+  std::function<void(size_t slot, const std::string& role, bool within)> turn;
   std::function<void(size_t slot)> document_end;                 // the same, between two documents of a file
   std::function<void(size_t slot)> collect;                      // takes it, in the order of the text
   std::function<void(const ScannedFile& file, int64_t text_bytes)> end;
 };
 
-// Text of one slot and the places where documents end in it.
+// Text of one slot and the places where documents end and turns begin in it.
 struct Passage {
+  struct Mark {
+    size_t at;
+    std::string role;  // "" = a document ends
+  };
   std::string text;
-  std::vector<size_t> ends;
+  std::vector<Mark> marks;
+  std::string within;  // whose turn the passage begins in
+  void end_document() { marks.push_back({text.size(), ""}); }
+  void turn(std::string_view role) { marks.push_back({text.size(), std::string(role)}); }
+  // Whose turn it ends in.
+  std::string open() const { return marks.empty() ? within : marks.back().role; }
   void give(size_t slot, const Work& work) const {
     size_t begin = 0;
-    for (const size_t end : ends) {
-      if (end > begin) work.part(slot, std::string_view(text).substr(begin, end - begin));
-      work.document_end(slot);
-      begin = end;
+    if (!within.empty() && work.turn) work.turn(slot, within, true);
+    for (const Mark& mark : marks) {
+      if (mark.at > begin) work.part(slot, std::string_view(text).substr(begin, mark.at - begin));
+      if (mark.role.empty()) work.document_end(slot);
+      else if (work.turn) work.turn(slot, mark.role, false);
+      begin = mark.at;
     }
     if (begin < text.size()) work.part(slot, std::string_view(text).substr(begin));
   }
+};
+
+// Ids of a slot. Of conversations only what an assistant says, and the end of it, is to be predicted.
+struct EncodedText {
+  EncodedText(const TextTokenizer& t, const ChatTemplate* c) : tokenizer(t), chat(c) {}
+  void add(std::string_view text) {
+    const auto begin = int64_t(ids.size());
+    tokenizer.encode(text, {}, ids);
+    if (!role.empty() && role != "assistant") leave(begin);
+  }
+  void begin_turn(const std::string& whose) {
+    end_turn();
+    const auto begin = int64_t(ids.size());
+    chat->begin(whose, ids);
+    leave(begin);
+    role = whose;
+  }
+  void end_turn() {
+    if (role.empty()) return;
+    const auto begin = int64_t(ids.size());
+    chat->end(ids);
+    leave(begin + (role == "assistant"));
+    role.clear();
+  }
+  void end_document(int32_t eod) {
+    const bool talked = !role.empty();
+    end_turn();
+    if (eod < 0) return;
+    ids.push_back(eod);
+    if (talked) leave(int64_t(ids.size()) - 1);
+  }
+  void leave(int64_t begin) {
+    const auto end = int64_t(ids.size());
+    if (begin >= end) return;
+    if (!untrained.empty() && untrained.back().end == begin) untrained.back().end = end;
+    else untrained.push_back({begin, end});
+  }
+  void clear() { ids = {}, untrained = {}, role.clear(); }  // and give the memory back
+
+  const TextTokenizer& tokenizer;
+  const ChatTemplate* chat;
+  std::vector<int32_t> ids;
+  std::vector<TokenFile::Range> untrained;  // of ids
+  std::string role;                         // whose turn is open
 };
 
 class Tokenizing {
@@ -68,7 +128,8 @@ class Tokenizing {
         for (const Split split : kSplits)
           if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
     request_.inventory = inventory.fingerprint();
-    if (options.audio != CodecTraining().audio) request_.inventory = Sha256().update(request_.inventory).update(options.audio).hex();
+    if (const CodecTraining usual; options.audio != usual.audio || options.image_size != usual.image_size)
+      request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {}", options.audio, options.image_size)).hex();
     if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
@@ -87,6 +148,15 @@ class Tokenizing {
   void keep(Split split, const SplitTokens& earlier);
   void encode_split(Split split);
   void encode_coded(Split split, TokenFileWriter& writer);
+  void measure_codecs();
+  // A caption without what data.mask puts out of sight.
+  std::string masked(const std::string& caption) const {
+    if (options_.mask.empty() || caption.empty()) return caption;
+    std::string out;
+    PersonalData personal(options_.mask, [&](std::string_view piece) { out += piece; });
+    personal.feed(caption), personal.end();
+    return out;
+  }
   void read(const char* phase, const Files& files, Cuts cuts, const Work& work);
   void read_group(std::span<const ScannedFile* const> group, const Work& work);
   void read_long(const ScannedFile& file, Cuts cuts, const Work& work);
@@ -106,6 +176,7 @@ class Tokenizing {
   std::unique_ptr<TextTokenizer> tokenizer_;
   std::vector<std::unique_ptr<Codec>> codecs_;
   int32_t eod_ = -1;
+  bool talks_ = false;  // there are conversations
   std::set<const ScannedFile*> bad_;  // left out: what the tokenizer has not seen is not encoded either
   TokenizeProgress progress_;
   TokenizeResult result_;
@@ -141,8 +212,8 @@ void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Wor
     Passage passage;
     try {
       const bool same = read_document(
-          inventory_.folder, *group[i], options_.mask, [&](std::string_view piece) { passage.text += piece; },
-          [&] { passage.ends.push_back(passage.text.size()); });
+          inventory_.folder, *group[i], options_.mask, [&](std::string_view piece) { passage.text += piece; }, [&] { passage.end_document(); },
+          [&](std::string_view role) { passage.turn(role); });
       if (!same) reasons[i] = kChanged;
     } catch (const Error& e) {
       if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
@@ -174,7 +245,9 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
   const auto encode_round = [&] {
     team_.run(int64_t(round.size()), [&](int64_t i, int) { round[size_t(i)].give(size_t(i), work); });
     for (size_t i = 0; i < round.size(); ++i) work.collect(i);
+    const std::string within = round.back().open();
     round.assign(1, {});
+    round.back().within = within;
     taken = 0;
     progress_.bytes = begin + std::min(bytes, file.bytes);
     report();
@@ -183,7 +256,10 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
     for (std::string_view part; parts.next(part, last);) {
       round.back().text += part;
       bytes += int64_t(part.size()), taken += part.size();
-      if (round.back().text.size() >= TextParts::kPart) round.emplace_back();
+      if (round.back().text.size() >= TextParts::kPart) {
+        const std::string within = round.back().open();
+        round.emplace_back().within = within;
+      }
     }
     wanted = parts.waiting() + 2 * TextParts::kPart;
   };
@@ -197,7 +273,12 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
       },
       [&] {
         take(true);
-        round.back().ends.push_back(round.back().text.size());
+        round.back().end_document();
+        if (taken >= kRound) encode_round();
+      },
+      [&](std::string_view role) {
+        take(true);
+        round.back().turn(role);
         if (taken >= kRound) encode_round();
       });
   TW_CHECK(same, data, "{} changed while it was read: scan the folder again", (inventory_.folder / file.path).string());
@@ -211,6 +292,7 @@ std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
   std::vector<std::vector<std::string>> texts(kGroupFiles);
   read("train tokenizer", files_[size_t(Split::train)], Cuts::words,
        {.part = [&](size_t slot, std::string_view text) { texts[slot].emplace_back(text); },
+        .turn = {},
         .document_end = [](size_t) {},
         .collect =
             [&](size_t slot) {
@@ -241,6 +323,10 @@ void Tokenizing::make_tokenizer() {
   }
   make_codecs();
   TokenizerSpec spec = tokenizer_->spec();
+  const auto talks = [](const ScannedFile* f) { return f->turns > 0; };
+  for (const Files& files : files_)
+    if (std::any_of(files.begin(), files.end(), talks)) talks_ = true;
+  if (talks_) add_chat_tokens(spec);
   for (const auto& codec : codecs_) add_codec(spec, *codec);
   if (spec.size() != tokenizer_->vocab_size()) {
     tokenizer_ = std::make_unique<TextTokenizer>(std::move(spec));
@@ -290,7 +376,7 @@ std::unique_ptr<Codec> Tokenizing::make_codec(const CodecKind& kind) {
   for (const ScannedFile* f : coded_[size_t(Split::train)])
     if (f->kind == kind.name) files.push_back(inventory_.folder / f->path), ++progress_.total_files, progress_.total_bytes += f->bytes;
   report();
-  auto codec = kind.train(files, {.threads = options_.threads, .audio = options_.audio});
+  auto codec = kind.train(files, {.threads = options_.threads, .audio = options_.audio, .image_size = options_.image_size});
   make_folders(options_.out / "codecs");
   codec->save(file);
   progress_.files = progress_.total_files, progress_.bytes = progress_.total_bytes;
@@ -328,17 +414,32 @@ void Tokenizing::encode_split(Split split) {
   const double start = now_seconds();
   SplitTokens& out = result_.splits[size_t(split)];
   TokenFileWriter writer(path, tokenizer_->vocab_size(), tokenizer_->hash(), eod_);
-  std::vector<std::vector<int32_t>> ids(kGroupFiles);
+  std::optional<ChatTemplate> chat;
+  if (talks_) chat.emplace(*tokenizer_);
+  std::vector<EncodedText> slots;
+  for (size_t i = 0; i < kGroupFiles; ++i) slots.emplace_back(*tokenizer_, talks_ ? &*chat : nullptr);
+  std::string open;  // whose turn the last slot ended in
+  const auto give = [&](EncodedText& text) {
+    const int64_t base = writer.tokens();
+    writer.append(text.ids);
+    for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);
+    open = text.role;
+    text.clear();
+  };
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
-       {.part = [&](size_t slot, std::string_view text) { tokenizer_->encode(text, {}, ids[slot]); },
-        .document_end =
-            [&](size_t slot) {
-              if (eod_ >= 0) ids[slot].push_back(eod_);
+       {.part = [&](size_t slot, std::string_view text) { slots[slot].add(text); },
+        .turn =
+            [&](size_t slot, const std::string& role, bool within) {
+              if (within) slots[slot].role = role;
+              else slots[slot].begin_turn(role);
             },
-        .collect = [&](size_t slot) { writer.append(std::exchange(ids[slot], {})); },
+        .document_end = [&](size_t slot) { slots[slot].end_document(eod_); },
+        .collect = [&](size_t slot) { give(slots[slot]); },
         .end =
             [&](const ScannedFile& file, int64_t bytes) {
-              if (eod_ >= 0) writer.append({eod_});
+              slots[0].role = open;
+              slots[0].end_document(eod_);
+              give(slots[0]);
               Document document;
               document.path = file.path, document.sha256 = file.sha256, document.licence = file.licence;
               document.bytes = bytes;
@@ -380,10 +481,12 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
     try {
       const MappedFile map(inventory_.folder / f.path);
       if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
-      made.file = encode_file(**codec_of(f), *ids.named(f.kind), eod_, map.text(), [&](const std::vector<int32_t>& block) {
+      CodedRow row{.eod = eod_, .caption = masked(f.caption), .words = [&](std::string_view caption) { return tokenizer_->encode(caption, {}); }, .keep = {}};
+      if (f.dealt_inside) row.keep = [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; };
+      made.file = encode_file(**codec_of(f), *ids.named(f.kind), {map.text(), inventory_.folder / f.path}, row, [&](const std::vector<int32_t>& block) {
         if (at_once) written = true, writer.append(block);
         else made.ids.insert(made.ids.end(), block.begin(), block.end());
-      }, f.dealt_inside ? [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; } : std::function<bool(uint64_t)>());
+      });
     } catch (const Error& e) {
       if (written || (e.code() != ExitCode::no_input && e.code() != ExitCode::data)) throw;
       made.reason = e.what();
@@ -418,6 +521,29 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   }
 }
 
+void Tokenizing::measure_codecs() {
+  if (earlier_ && earlier_->codecs.size() == codecs_.size()) {
+    result_.codecs = earlier_->codecs;
+    return;
+  }
+  for (const auto& codec : codecs_)
+    for (const Split split : {Split::val, Split::test, Split::train}) {
+      std::vector<fs::path> files;
+      int64_t bytes = 0;
+      for (const ScannedFile* f : coded_[size_t(split)])
+        if (f->kind == codec->name() && f->split == split && !bad_.contains(f) && files.size() < kMeasuredFiles && bytes < kMeasuredBytes)
+          files.push_back(inventory_.folder / f->path), bytes += f->bytes;
+      if (files.empty()) continue;
+      try {
+        result_.codecs.push_back({std::string(codec->name()), split, int64_t(files.size()), codec->quality(files)});
+      } catch (const Error& e) {
+        if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
+        result_.codecs.push_back({std::string(codec->name()), split, 0, {}});  // a file changed
+      }
+      break;
+    }
+}
+
 TokenizeResult Tokenizing::run() {
   make_folders(options_.out / "tokens");
   const fs::path record = options_.out / "tokens" / "tokens.json";
@@ -429,17 +555,20 @@ TokenizeResult Tokenizing::run() {
   // The record tells of what is finished and no more, at every moment: a later call goes on from there.
   const auto write_record = [&] {
     for (const Split split : kSplits) request_.splits[size_t(split)] = result_.splits[size_t(split)];
+    request_.codecs = result_.codecs;
     request_.left_out = result_.left_out;
     write_tokens_record(request_, record);
   };
   if (earlier_)
     for (const Split split : kSplits) keep(split, earlier_->splits[size_t(split)]);
   write_record();
+  measure_codecs();
   for (const Split split : kSplits) {
     if (result_.of(split).reused) continue;
     encode_split(split);
     write_record();
   }
+  write_record();
   return std::move(result_);
 }
 

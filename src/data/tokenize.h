@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "src/codec/codec.h"
 #include "src/data/scan.h"
 
 namespace tw {
@@ -23,10 +24,19 @@ struct TokenizeOptions {
   int32_t vocab_size = 4096;        // of a trained one, at most
   std::string eos_token = "<|endoftext|>";
   bool append_eod = true;           // eos_token behind each document
-  std::string audio = "rvq";        // codec of sound, as CodecTraining has it
+  std::string audio = "rvq";        // codecs of sound and pictures, as CodecTraining has them
+  int image_size = 32;
   PersonalMask mask;                // secrets and personal data that are put out of sight
   int threads = 1;                  // the result does not depend on it
   std::function<void(const TokenizeProgress&)> progress;  // from the calling thread
+};
+
+// What a codec does to files it was not made of (those of val, else of test, else of train), beside a plain way.
+struct CodecMeasures {
+  std::string kind;
+  Split split = Split::train;
+  int64_t files = 0;
+  std::vector<CodecQuality> measures;
 };
 
 // Files of one codec's kind in a split.
@@ -54,6 +64,7 @@ struct TokenizeResult {
   bool tokenizer_reused = false;    // trained by an earlier call
   double tokenizer_seconds = 0;
   std::array<SplitTokens, 3> splits;     // by Split
+  std::vector<CodecMeasures> codecs;
   std::vector<std::string> left_out;     // "path: reason", files that changed or vanished since the scan
   const SplitTokens& of(Split split) const noexcept { return splits[size_t(split)]; }
 };

@@ -1,5 +1,7 @@
 #include "src/data/tokens_record.h"
 
+#include <cmath>
+
 #include "src/codec/text/json_fields.h"
 #include "src/core/file.h"
 
@@ -29,6 +31,13 @@ void write_tokens_record(const TokensRecord& r, const std::filesystem::path& pat
       splits[name_of(split)]["coded"].push_back(
           {{"kind", c.kind}, {"files", c.files}, {"documents", c.documents}, {"tokens", c.tokens}, {"bytes", c.bytes}});
   }
+  nlohmann::json codecs = nlohmann::json::array();
+  for (const CodecMeasures& c : r.codecs) {
+    nlohmann::json measures = nlohmann::json::array();
+    for (const CodecQuality& q : c.measures)
+      measures.push_back({{"metric", q.metric}, {"value", q.value}, {"baseline_name", q.baseline_name}, {"baseline", q.baseline}, {"lossless", q.lossless}});
+    codecs.push_back({{"kind", c.kind}, {"split", name_of(c.split)}, {"files", c.files}, {"measures", std::move(measures)}});
+  }
   const nlohmann::json out = {{"version", kVersion},
                               {"inventory", r.inventory},
                               {"tokenizer_file", r.tokenizer_file},
@@ -37,6 +46,7 @@ void write_tokens_record(const TokensRecord& r, const std::filesystem::path& pat
                               {"eos_token", r.eos_token},
                               {"append_eod", r.append_eod},
                               {"splits", std::move(splits)},
+                              {"codecs", std::move(codecs)},
                               {"left_out", r.left_out}};
   write_file_atomically(path, out.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
@@ -57,6 +67,18 @@ std::optional<TokensRecord> read_tokens_record(const std::filesystem::path& path
     r.eos_token = root["eos_token"].text();
     r.append_eod = root.flag_or("append_eod", true);
     for (size_t i = 0; i < root["left_out"].size(); ++i) r.left_out.push_back(root["left_out"].at(i).text());
+    const auto number = [](const JsonNode& node) { return node.raw().is_number() ? node.raw().get<double>() : NAN; };
+    for (size_t i = 0; root.has("codecs") && i < root["codecs"].size(); ++i) {
+      const JsonNode node = root["codecs"].at(i);
+      CodecMeasures c{.kind = node["kind"].text(), .files = node["files"].whole(int64_t(1) << 62), .measures = {}};
+      for (const Split split : kSplits)
+        if (node["split"].text() == name_of(split)) c.split = split;
+      for (size_t k = 0; k < node["measures"].size(); ++k) {
+        const JsonNode m = node["measures"].at(k);
+        c.measures.push_back({m["metric"].text(), number(m["value"]), m["baseline_name"].text(), number(m["baseline"]), m.flag_or("lossless", false)});
+      }
+      r.codecs.push_back(std::move(c));
+    }
     for (const Split split : kSplits) {
       if (!root["splits"].has(name_of(split))) continue;
       const JsonNode node = root["splits"][name_of(split)];

@@ -15,6 +15,7 @@ struct TokensRecord {
   std::string eos_token;
   bool append_eod = true;
   std::array<SplitTokens, 3> splits;
+  std::vector<CodecMeasures> codecs;
   std::vector<std::string> left_out;  // files that changed since the scan: they may be back, so the work is done again
 
   // Made from the same files with the same options, none left out.

@@ -87,6 +87,8 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
                  "{} holds token {} at position {}, but the model's vocabulary has {} tokens", file.path().string(),
                  std::max(x[b * T + t], y[b * T + t]), begin + t, vocab);
       }
+      if (first + b < windows)
+        file.for_untrained(begin + 1, std::min(begin + T + 1, file.size()), [&](int64_t i) { y[b * T + i - begin - 1] = kIgnoredTarget; });
       if (packing.needs_starts()) document_starts(x + b * T, T, packing.eod, slot.starts + b * T);
     }
     feed.send(stream);
@@ -102,12 +104,14 @@ Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windo
   for (size_t i = 0; i < stretches.size(); ++i) {
     const Stretch& s = stretches[i];
     const double sum = stretch_sums.as<double>()[i];
-    e.loss_sum += sum, e.tokens += s.end - s.begin;
+    int64_t untrained = 0;
+    file.for_untrained(s.begin, s.end, [&](int64_t) { ++untrained; });
+    e.loss_sum += sum, e.tokens += s.end - s.begin - untrained;
     if (s.document < 0) continue;
-    e.documents[size_t(s.document)].loss_sum += sum;
-    e.documents[size_t(s.document)].tokens += s.end - s.begin;
+    DocumentLoss& d = e.documents[size_t(s.document)];
+    d.loss_sum += sum, d.tokens += s.end - s.begin - untrained, d.untrained += untrained;
   }
-  e.source_bytes = file.source_bytes();
+  e.source_bytes = file.untrained().empty() ? file.source_bytes() : 0;
   e.whole_file = windows == all;
   e.seconds = now_seconds() - start;
   return e;

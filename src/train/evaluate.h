@@ -13,12 +13,13 @@ namespace tw {
 struct DocumentLoss {
   double loss_sum = 0;  // nats
   int64_t tokens = 0;   // scored
+  int64_t untrained = 0;  // not to be predicted: what is asked in conversations
 };
 
 struct Evaluation {
   double loss_sum = 0;     // nats over all scored tokens
   int64_t tokens = 0;      // scored
-  int64_t source_bytes = 0;  // text bytes behind the whole file; 0 = unknown
+  int64_t source_bytes = 0;  // text bytes behind the whole file; 0 = unknown, or tokens of it are not to be predicted
   bool whole_file = false;   // every token but the first was scored
   double seconds = 0;
   std::vector<DocumentLoss> documents;  // of the file, in its order
@@ -30,7 +31,7 @@ struct Evaluation {
 };
 
 // Scores token i of `file` given the tokens before it in its window of seq_len (window w starts at token w T; every
-// token but the file's first is scored once). max_windows = 0: the whole file. Collective over comm: window w is
+// token but the file's first and those that are not to be predicted is scored once). max_windows = 0: the whole file. Collective over comm: window w is
 // done by rank w / batch mod size. A token belongs to the document it stands in, whatever the context it is scored in. feed: of the model's sizes. packing: as in training, but for its
 // eod_mask_loss: every token counts here.
 Evaluation evaluate(Transformer& model, const TokenFile& file, int64_t max_windows, BatchFeed& feed, Communicator& comm,

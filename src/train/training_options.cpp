@@ -205,8 +205,11 @@ TrainingData resolve_data(const Config& config, std::vector<std::shared_ptr<cons
 }
 
 Packing resolve_packing(const Config& config, Architecture type, std::span<const std::shared_ptr<const TokenFile>> files) {
-  Packing p{.reset_attention_mask = config.get<bool>("data.reset_attention_mask"),
-            .reset_position_ids = config.get<bool>("data.reset_position_ids"),
+  // Conversations stay apart unless the user says otherwise: each is asked from its beginning on.
+  const bool talks = std::any_of(files.begin(), files.end(), [](const auto& file) { return !file->untrained().empty() && file->eod() >= 0; });
+  const auto resets = [&](const char* key) { return config.is_default(key) ? talks : config.get<bool>(key); };
+  Packing p{.reset_attention_mask = resets("data.reset_attention_mask"),
+            .reset_position_ids = resets("data.reset_position_ids"),
             .eod_mask_loss = config.get<bool>("data.eod_mask_loss")};
   if (!p.needs_starts() && !p.eod_mask_loss) return p;
   TW_CHECK(!p.reset_position_ids || p.reset_attention_mask || type == Architecture::gpt2, config,

@@ -45,7 +45,7 @@ struct TrainingData {
 TrainingData resolve_data(const Config& config, std::vector<std::shared_ptr<const TokenFile>> files, int64_t vocab,
                           int64_t global_batch_size);
 
-// How samples of these files are packed. Error(config) where they do not say which token ends a document, or where
+// How samples of these files are packed; where conversations are among them and the user says nothing, documents are kept apart. Error(config) where they do not say which token ends a document, or where
 // positions begin again in a model that has no learned ones.
 Packing resolve_packing(const Config& config, Architecture type, std::span<const std::shared_ptr<const TokenFile>> files);
 

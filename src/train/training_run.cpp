@@ -77,6 +77,8 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
   const ModelConfig model = resolve_model(config_, largest_vocab(train_files_), given);
   TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch, run.stream.device());
   options.packing = resolve_packing(config_, model.type, train_files_);
+  for (const auto& [key, value] : {std::pair("data.reset_attention_mask", options.packing.reset_attention_mask), std::pair("data.reset_position_ids", options.packing.reset_position_ids)})
+    if (config_.is_default(key) && value) config_.set(key, value, "derived");
   const TrainingData data = resolve_data(config_, train_files_, model.vocab_size, options.global_batch_size);
   batches_ = data.batches;
   steps_ = data.steps;
@@ -163,7 +165,7 @@ bool TrainingLoop::evaluate() {
     sum.tokens += e.tokens;
     // Equal weight for every byte of text that was scored.
     const double scored = double(e.source_bytes) * double(e.tokens) / double(file->size());
-    bits += e.bits_per_byte(vocab, file->size()) * scored;
+    if (scored > 0) bits += e.bits_per_byte(vocab, file->size()) * scored;
     bytes += scored;
   }
   timer.stop(sum.tokens);

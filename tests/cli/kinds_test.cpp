@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "src/codec/audio/sound.h"
+#include "src/codec/image/picture.h"
 #include "src/core/file.h"
 #include "tests/cli/cli_fixture.h"
 
@@ -125,7 +127,7 @@ TEST_F(Kinds, TablesAreSeriesUnlessTheyAreToBeText) {
   EXPECT_EQ(kind_of({"--data.kinds", "[\"molecule\"]"}), "csv");
   const Ended wrong = tokenwerk({"scan", path("logs"), "--out", path("run"), "--data.kinds", "[\"sound\"]"});
   EXPECT_EQ(wrong.code, 64);
-  EXPECT_THAT(wrong.err, HasSubstr("audio, molecule, series, or all"));
+  EXPECT_THAT(wrong.err, HasSubstr("audio, image, molecule, series, or all"));
 }
 
 TEST_F(Kinds, MeasurementsBecomeMeasurements) {
@@ -162,6 +164,56 @@ TEST_F(Kinds, SoundBecomesSound) {
   const Ended plain = tokenwerk({"tokenize", "--out", path("run"), "--codec.audio", "mulaw"});
   EXPECT_EQ(plain.code, 0) << plain.err;
   EXPECT_THAT(plain.err, HasSubstr("tokenizer: 516 tokens"));
+}
+
+// Pictures of two folders, which are their captions, one with a caption of its own.
+TEST_F(Kinds, PicturesAreMadeForTheirCaptions) {
+  for (int f = 0; f < 24; ++f) {
+    Picture p{.width = 16, .height = 16, .channels = 3, .pixels = {}};
+    for (int i = 0; i < 256; ++i) {
+      const bool inside = i / 16 > f % 5 && i % 16 > 2 && i / 16 < 12;
+      p.pixels.insert(p.pixels.end(), {uint8_t(f % 2 && inside ? 250 : 20), uint8_t(inside ? 40 : 20), uint8_t(!(f % 2) && inside ? 250 : 20 + f)});
+    }
+    write(fmt::format("pictures/{}/{}.png", f % 2 ? "red" : "blue", f), png_of(p));
+  }
+  write("pictures/red/1.txt", "a first one\n");
+  write("pictures/red/cut.png", read_file(path("pictures/red/1.png"), 1 << 20).substr(0, 60));
+  write("pictures/red/liar.jpg", "%PDF-1.4");
+  const Ended e = tokenwerk(Words{"factory", path("pictures"), "--out", path("run"), "--generate.documents", "6"} + tiny(60));
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_THAT(e.err, HasSubstr("cut.png"));
+  EXPECT_THAT(e.err, HasSubstr("no PNG, JPEG or idx file"));
+  const auto files = json(path("run/inventory.json"))["files"];
+  std::map<std::string, std::string> captions;
+  for (const auto& f : files) {
+    captions[f["path"]] = f["caption"];
+    if (f["path"] == "red/1.txt") {
+      EXPECT_EQ(f["reason"], "caption of red/1.png");
+    }
+  }
+  EXPECT_EQ(captions["red/1.png"], "a first one");
+  EXPECT_EQ(captions["red/3.png"], "red");
+  EXPECT_EQ(captions["blue/2.png"], "blue");
+  const auto tokens = json(path("run/tokens/tokens.json"));
+  ASSERT_EQ(tokens["codecs"].size(), 1u);
+  EXPECT_EQ(tokens["codecs"][0]["split"], "val");
+  EXPECT_GT(tokens["codecs"][0]["measures"][0]["value"].get<double>(), 20);
+  const auto kinds = json(path("run/samples.json"))["kinds"];
+  ASSERT_EQ(kinds.size(), 1u);
+  ASSERT_EQ(kinds[0]["shown"].size(), 6u);
+  EXPECT_THAT(kinds[0]["shown"][0]["caption"].get<std::string>(), testing::AnyOf("red", "blue"));
+  EXPECT_NE(kinds[0]["shown"][0]["caption"], kinds[0]["shown"][1]["caption"]) << "each caption in turn";
+  EXPECT_TRUE(fs::exists(path("run") + "/" + kinds[0]["shown"][0]["path"].get<std::string>()));
+  EXPECT_THAT(read_file(path("run/report.html"), 8 << 20), HasSubstr("<img alt=\"red\" src=\"data:image/png;base64,iVBOR"));
+  const Ended made = tokenwerk({"generate", path("run"), "--as", "png", "--prompt", "red", "--samples", "2", "--out", path("made")});
+  ASSERT_EQ(made.code, 0) << made.err;
+  const std::string picture = read_file(path("made/0002-red.png"), 1 << 20);
+  EXPECT_EQ(decode_png(picture, 64).width, 16) << "all pictures are of one size";
+  // Another caption is other data.
+  write("pictures/red/1.txt", "the first one\n");
+  const Ended again = tokenwerk(Words{"factory", path("pictures"), "--out", path("run"), "--generate.documents", "2"} + tiny(60));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.err, testing::Not(HasSubstr("tokens (kept)")));
 }
 
 TEST_F(Kinds, AFileWithoutOneMoleculeIsNamed) {

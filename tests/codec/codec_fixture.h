@@ -9,7 +9,7 @@ namespace tw {
 
 // Ids of each document of a file, and what was said of it.
 struct Encoded final : CodecSink {
-  Encoded(const Codec& codec, std::string_view bytes) : documents(1) { codec.encode(bytes, *this); }
+  Encoded(const Codec& codec, const CodecInput& file) : documents(1) { codec.encode(file, *this); }
   void ids(std::span<const int32_t> some) override { documents.back().insert(documents.back().end(), some.begin(), some.end()); }
   void end_document() override { documents.emplace_back(); }
   void note(std::string text) override { notes.push_back(std::move(text)); }

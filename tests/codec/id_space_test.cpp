@@ -15,9 +15,9 @@ class Numbers final : public Codec {
   std::string_view name() const override { return name_; }
   int32_t vocab_size() const override { return size_; }
   std::string hash() const override { return std::string(64, digit_); }
-  void encode(std::string_view, CodecSink&) const override {}
+  void encode(const CodecInput&, CodecSink&) const override {}
   std::string decode(std::span<const int32_t>) const override { return ""; }
-  CodecQuality quality(std::span<const std::filesystem::path>) const override { return {}; }
+  std::vector<CodecQuality> quality(std::span<const std::filesystem::path>) const override { return {}; }
   void save(const std::filesystem::path&) const override {}
 
  private:

@@ -72,8 +72,8 @@ TEST_F(Molecules, OfAnSdfTheFieldWithSmilesIsRead) {
 }
 
 TEST_F(Molecules, SamplesAreJudgedBesideTheTrainingFiles) {
-  const fs::path training = file("train.smi", "CCO\nCCN\nc1ccccc1\n");
-  const std::vector<std::string> samples = {"OCC\n", "C1CC\n", "CCC\n", "CCC\n", "C1=CC=CC=C1\n"};
+  const CaptionedFile training{.path = file("train.smi", "CCO\nCCN\nc1ccccc1\n"), .caption = ""};
+  const std::vector<CaptionedDocument> samples = {{"OCC\n", ""}, {"C1CC\n", ""}, {"CCC\n", ""}, {"CCC\n", ""}, {"C1=CC=CC=C1\n", ""}};
   const SampleJudgement j = kMoleculeCodec.judge(samples, {&training, 1});
   ASSERT_EQ(j.measures.size(), 5u);
   EXPECT_DOUBLE_EQ(j.measures[0].value, 4.0 / 5);  // valid
@@ -99,7 +99,7 @@ TEST_F(Molecules, DamagedCodebooksAreNamed) {
 TEST_F(Molecules, QualityIsTokensAMoleculeBesideLetters) {
   const auto codec = trained(kSome);
   const fs::path path = file("held.smi", "ClCCBr\nCCO\n");
-  const CodecQuality q = codec->quality({&path, 1});
+  const CodecQuality q = codec->quality({&path, 1}).at(0);
   EXPECT_DOUBLE_EQ(q.value, 3.5);
   EXPECT_DOUBLE_EQ(q.baseline, 4.5);
   EXPECT_TRUE(q.lossless);

@@ -105,7 +105,7 @@ TEST_F(TokenizerFiles, HashFollowsWhatDecidesIds) {
 TEST_F(TokenizerFiles, QualityIsBytesAToken) {
   const TextTokenizer tokenizer(trained());
   const fs::path file = write("held-out.txt", kText);
-  const CodecQuality q = tokenizer.quality(std::vector<fs::path>{file});
+  const CodecQuality q = tokenizer.quality(std::vector<fs::path>{file}).at(0);
   EXPECT_GT(q.value, q.baseline);
   EXPECT_TRUE(q.lossless);
 }

@@ -69,7 +69,7 @@ TEST_F(Scan, SaysOfEachFileWhatItIs) {
       {"blank.txt", "broken"},       {"c.HTML", "used"},          {"copy.txt", "duplicate"}, {"deep/er/LICENCE.txt", "skipped"},
       {"deep/er/d.txt", "used"},     {"empty.txt", "broken"},     {"greek.html", "broken"},  {"link circle.txt", "skipped"},
       {"link folder", "skipped"},    {"link nowhere.txt", "skipped"}, {"link out.txt", "skipped"}, {"link.txt", "duplicate"},
-      {"no_kind", "skipped"},        {"photo.png", "skipped"},    {"picture.txt", "broken"}, {"pipe.txt", "skipped"}};
+      {"no_kind", "skipped"},        {"photo.png", "broken"},    {"picture.txt", "broken"}, {"pipe.txt", "skipped"}};
   EXPECT_EQ(states, expected);
   EXPECT_TRUE(std::is_sorted(inventory.files.begin(), inventory.files.end(),
                              [](const auto& a, const auto& b) { return a.path < b.path; }));

@@ -8,7 +8,7 @@
 
 #include "src/codec/audio/mdct.h"
 #include "src/codec/audio/sound.h"
-#include "src/codec/audio/vector_book.h"
+#include "src/codec/vector_book.h"
 #include "src/codec/codebook.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -90,8 +90,6 @@ void add_levels(std::span<const float> frame, const std::vector<int>& bands, std
   for (size_t b = 0; b + 1 < bands.size(); ++b) levels.push_back(std::log2(std::max(level(band_of(frame, bands, b)), kQuietest)));
 }
 
-nlohmann::json json_of(const VectorBook& book) { return {{"dimension", book.dimension()}, {"vectors", book.vectors()}}; }
-
 // What both codecs share: a rate, ids from samples, samples from ids.
 class AudioCodec : public Codec {
  public:
@@ -103,7 +101,7 @@ class AudioCodec : public Codec {
     for (const int32_t id : ids) TW_CHECK(id >= 0 && id < vocab_size(), data, "id {} is not in [0, {}), those of the audio codec", id, vocab_size());
     return wav_of(samples_of(ids), rate_);
   }
-  CodecQuality quality(std::span<const std::filesystem::path> files) const override;
+  std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
   virtual std::vector<float> samples_of(std::span<const int32_t> ids) const = 0;
 
  protected:
@@ -137,7 +135,7 @@ std::vector<float> resampled(std::span<const float> samples, int from, int to) {
 }
 
 // The signal over what is off, dB; beside one sample a token with mu-law at the same number of tokens a second.
-CodecQuality AudioCodec::quality(std::span<const std::filesystem::path> files) const {
+std::vector<CodecQuality> AudioCodec::quality(std::span<const std::filesystem::path> files) const {
   double signal = 0, noise = 0, plain = 0;
   for (const auto& path : files) {
     const MappedFile map(path);
@@ -158,16 +156,16 @@ CodecQuality AudioCodec::quality(std::span<const std::filesystem::path> files) c
     }
   }
   const auto db = [&](double off) { return off > 0 && signal > 0 ? 10 * std::log10(signal / off) : 0; };
-  return {"signal to noise, dB, larger is better", db(noise), "mu-law at as many tokens a second", db(plain), signal > 0 && noise == 0};
+  return {{"signal to noise, dB, larger is better", db(noise), "mu-law at as many tokens a second", db(plain), signal > 0 && noise == 0}};
 }
 
 class MuLawCodec final : public AudioCodec {
  public:
   explicit MuLawCodec(int rate) : AudioCodec(rate) { finish(); }
   int32_t vocab_size() const override { return 256; }
-  void encode(std::string_view bytes, CodecSink& sink) const override {
+  void encode(const CodecInput& file, CodecSink& sink) const override {
     std::vector<int32_t> ids;
-    read_at(bytes, rate_, [&](std::span<const float> samples) {
+    read_at(file.bytes, rate_, [&](std::span<const float> samples) {
       ids.clear();
       for (const float s : samples) ids.push_back(mulaw_of(s));
       sink.ids(ids);
@@ -198,13 +196,13 @@ class RvqCodec final : public AudioCodec {
     finish();
   }
   int32_t vocab_size() const override { return first_.back(); }
-  void encode(std::string_view bytes, CodecSink& sink) const override {
+  void encode(const CodecInput& file, CodecSink& sink) const override {
     std::vector<int32_t> ids;
     Framing framing(mdct_, [&](std::span<const float> frame) {
       add_frame(frame, ids);
       if (ids.size() >= kBlock) sink.ids(ids), ids.clear();
     });
-    read_at(bytes, rate_, [&](std::span<const float> samples) { framing.add(samples); });
+    read_at(file.bytes, rate_, [&](std::span<const float> samples) { framing.add(samples); });
     framing.finish();
     sink.ids(ids);
   }
@@ -320,8 +318,8 @@ std::unique_ptr<RvqCodec> RvqCodec::trained(std::span<const std::filesystem::pat
   return std::make_unique<RvqCodec>(rate, std::move(loudness), std::move(shapes));
 }
 
-CodecContent inspect_audio(std::string_view bytes) {
-  const SoundInfo info = read_sound(bytes, "the sound", {}, {});
+CodecContent inspect_audio(const CodecInput& file) {
+  const SoundInfo info = read_sound(file.bytes, "the sound", {}, {});
   const double seconds = double(info.frames) / info.rate;
   return {.units = info.frames, .said = fmt::format("{:.1f} s at {} Hz, {} {}", seconds, info.rate, info.channels, info.channels == 1 ? "channel" : "channels"),
           .note = info.frames < info.frames_said ? fmt::format("it ends after {} of {} samples", info.frames, info.frames_said) : ""};
@@ -350,30 +348,16 @@ std::unique_ptr<Codec> load_audio(const std::filesystem::path& path) {
   const auto codec = json.value("codec", nlohmann::json());
   if (codec == "mulaw") return std::make_unique<MuLawCodec>(rate.get<int>());
   TW_CHECK(codec == "rvq", data, "{}: the codec {}", file, codec.dump());
-  const auto book_of = [&](const nlohmann::json& book) {
-    TW_CHECK(book.is_object() && book.contains("dimension") && book["dimension"].is_number_integer() && book.contains("vectors") && book["vectors"].is_array(), data, "{}: a book without its vectors",
-             file);
-    const auto dimension = book["dimension"].get<int64_t>();
-    const auto& list = book["vectors"];
-    TW_CHECK(dimension >= 1 && dimension <= 4096 && !list.empty() && list.size() % size_t(dimension) == 0 && list.size() / size_t(dimension) <= kBook, data, "{}: {} numbers are no vectors of {}",
-             file, list.size(), dimension);
-    std::vector<float> vectors;
-    for (const auto& v : list) {
-      TW_CHECK(v.is_number() && std::abs(v.get<double>()) <= 1e6, data, "{}: {} in a vector", file, v.dump());
-      vectors.push_back(v.get<float>());
-    }
-    return VectorBook(int(dimension), std::move(vectors));
-  };
   TW_CHECK(json.contains("levels") && json.contains("shapes") && json["shapes"].is_array() && json["shapes"].size() <= 64, data, "{}: its books are missing", file);
   std::vector<VectorBook> shapes;
-  for (const auto& book : json["shapes"]) shapes.push_back(book_of(book));
-  return std::make_unique<RvqCodec>(rate.get<int>(), book_of(json["levels"]), std::move(shapes));
+  for (const auto& book : json["shapes"]) shapes.push_back(book_of(book, file, kBook));
+  return std::make_unique<RvqCodec>(rate.get<int>(), book_of(json["levels"], file, kBook), std::move(shapes));
 }
 
-constexpr std::string_view kExtensions[] = {"wav", "flac", "ogg", "oga", "opus", "aiff", "aif", "au"};
+constexpr std::string_view kEndings[] = {".wav", ".flac", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".au"};
 
 }  // namespace
 
-const CodecKind kAudioCodec = {.name = "audio", .extensions = kExtensions, .artefact = "wav", .codebook = "audio.json", .inspect = inspect_audio, .train = train_audio, .load = load_audio};
+const CodecKind kAudioCodec = {.name = "audio", .endings = kEndings, .artefact = "wav", .codebook = "audio.json", .folder_captions = true, .inspect = inspect_audio, .train = train_audio, .load = load_audio};
 
 }  // namespace tw

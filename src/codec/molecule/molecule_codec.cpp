@@ -91,12 +91,12 @@ class MoleculeCodec final : public Codec {
   int32_t vocab_size() const override { return int32_t(tokens_.size()); }
   std::string hash() const override { return hash_; }
 
-  void encode(std::string_view bytes, CodecSink& sink) const override {
+  void encode(const CodecInput& file, CodecSink& sink) const override {
     SmilesReader reader;
     LeftOut left_out;
     std::vector<int32_t> ids;
     int64_t all = 0, taken = 0;
-    for_molecules(bytes, [&](int64_t line, std::string_view smiles) {
+    for_molecules(file.bytes, [&](int64_t line, std::string_view smiles) {
       ++all;
       if (const std::string_view fault = reader.read(smiles); !fault.empty()) return left_out.add(line, fault);
       ids.clear();
@@ -123,7 +123,7 @@ class MoleculeCodec final : public Codec {
     return smiles + "\n";
   }
 
-  CodecQuality quality(std::span<const std::filesystem::path> files) const override;
+  std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
 
   void save(const std::filesystem::path& path) const override {
     write_file_atomically(path, nlohmann::json({{"format", kFormatName}, {"tokens", tokens_}}).dump(1) + "\n");
@@ -139,7 +139,7 @@ class MoleculeCodec final : public Codec {
   std::string hash_;
 };
 
-CodecQuality MoleculeCodec::quality(std::span<const std::filesystem::path> files) const {
+std::vector<CodecQuality> MoleculeCodec::quality(std::span<const std::filesystem::path> files) const {
   class Count final : public CodecSink {
    public:
     explicit Count(const MoleculeCodec& codec) : codec_(codec) {}
@@ -156,14 +156,14 @@ CodecQuality MoleculeCodec::quality(std::span<const std::filesystem::path> files
   } count(*this);
   for (const auto& path : files) encode(MappedFile(path).text(), count);
   const double molecules = double(std::max<int64_t>(count.molecules, 1));
-  return {"tokens per molecule, smaller is better", double(count.tokens) / molecules, "one token a letter", double(count.letters) / molecules, count.lossless};
+  return {{"tokens per molecule, smaller is better", double(count.tokens) / molecules, "one token a letter", double(count.letters) / molecules, count.lossless}};
 }
 
-CodecContent inspect_molecules(std::string_view bytes) {
+CodecContent inspect_molecules(const CodecInput& file) {
   SmilesReader reader;
   LeftOut left_out;
   int64_t all = 0;
-  for_molecules(bytes, [&](int64_t line, std::string_view smiles) {
+  for_molecules(file.bytes, [&](int64_t line, std::string_view smiles) {
     ++all;
     if (const std::string_view fault = reader.read(smiles); !fault.empty()) left_out.add(line, fault);
   });
@@ -230,22 +230,22 @@ SampleHistogram histogram(std::string title, std::string unit, const std::vector
 
 double mean(const std::vector<double>& all) { return all.empty() ? 0 : std::accumulate(all.begin(), all.end(), 0.0) / double(all.size()); }
 
-SampleJudgement judge_molecules(std::span<const std::string> samples, std::span<const std::filesystem::path> training) {
+SampleJudgement judge_molecules(std::span<const CaptionedDocument> samples, std::span<const CaptionedFile> training) {
   struct Numbers {
     std::vector<double> weights, rings;
     void add(const Molecule& m) { weights.push_back(m.weight()), rings.push_back(m.rings()); }
   } made, given;
   SmilesReader reader;
   std::unordered_set<uint64_t> unique, known;
-  for (const std::string& sample : samples) {
-    const std::string_view smiles = std::string_view(sample).substr(0, sample.find_first_of("\r\n"));
+  for (const CaptionedDocument& sample : samples) {
+    const std::string_view smiles = std::string_view(sample.bytes).substr(0, sample.bytes.find_first_of("\r\n"));
     if (!reader.read(smiles).empty()) continue;
     unique.insert(reader.molecule().identity());
     made.add(reader.molecule());
   }
   int64_t lines = 0;
-  for (const auto& path : training)
-    for_molecules(MappedFile(path).text(), [&](int64_t, std::string_view smiles) {
+  for (const CaptionedFile& file : training)
+    for_molecules(MappedFile(file.path).text(), [&](int64_t, std::string_view smiles) {
       if (++lines; !reader.read(smiles).empty()) return;
       known.insert(reader.molecule().identity());
       given.add(reader.molecule());
@@ -261,11 +261,11 @@ SampleJudgement judge_molecules(std::span<const std::string> samples, std::span<
           .histograms = {histogram("Molecular weight", "g/mol", made.weights, given.weights, 10), histogram("Rings", "", made.rings, given.rings, 1)}};
 }
 
-constexpr std::string_view kExtensions[] = {"smi", "smiles", "sdf"};
+constexpr std::string_view kEndings[] = {".smi", ".smiles", ".sdf"};
 
 }  // namespace
 
-const CodecKind kMoleculeCodec = {.name = "molecule", .extensions = kExtensions, .artefact = "smi", .codebook = "molecule.json", .lines = true,
+const CodecKind kMoleculeCodec = {.name = "molecule", .endings = kEndings, .artefact = "smi", .codebook = "molecule.json", .lines = true, .several = true,
                                   .inspect = inspect_molecules, .train = train_molecules, .load = load_molecules, .judge = judge_molecules};
 
 }  // namespace tw

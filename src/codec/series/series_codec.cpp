@@ -93,14 +93,14 @@ class SeriesCodec final : public Codec {
   std::string_view name() const override { return kSeriesCodec.name; }
   int32_t vocab_size() const override { return first_.back(); }
   std::string hash() const override { return hash_; }
-  void encode(std::string_view bytes, CodecSink& sink) const override;
+  void encode(const CodecInput& file, CodecSink& sink) const override;
   std::string decode(std::span<const int32_t> ids) const override;
   std::vector<int32_t> opening() const override {
     std::vector<int32_t> ids;
     for (const int64_t c : opening_) ids.push_back(first_[size_t(c)] + kDeclares);
     return ids;
   }
-  CodecQuality quality(std::span<const std::filesystem::path> files) const override;
+  std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
   void save(const std::filesystem::path& path) const override { write_file_atomically(path, to_json().dump(1) + "\n"); }
 
   // Value of a channel in a row: its place among the channel's values, or one of these.
@@ -158,8 +158,8 @@ SeriesCodec::Cell SeriesCodec::cell_of(const Channel& channel, std::string_view 
   return cell;
 }
 
-void SeriesCodec::encode(std::string_view bytes, CodecSink& sink) const {
-  Table table(bytes);
+void SeriesCodec::encode(const CodecInput& file, CodecSink& sink) const {
+  Table table(file.bytes);
   std::vector<int64_t> channel_of;  // by column, -1 = not known
   std::vector<int32_t> ids;
   std::string unknown_columns;
@@ -263,7 +263,7 @@ std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
   return out;
 }
 
-CodecQuality SeriesCodec::quality(std::span<const std::filesystem::path> files) const {
+std::vector<CodecQuality> SeriesCodec::quality(std::span<const std::filesystem::path> files) const {
   // Mean over channels of the root of the mean square error over the standard deviation; beside as many equal steps from the least to
   // the largest value of the codebook.
   struct Sums {
@@ -298,11 +298,11 @@ CodecQuality SeriesCodec::quality(std::span<const std::filesystem::path> files) 
     ++channels;
   }
   const double n = std::max(channels, 1);
-  return {"error of a value, root mean square over the channel's deviation, smaller is better", error / n, "as many equal steps", baseline / n, lossless};
+  return {{"error of a value, root mean square over the channel's deviation, smaller is better", error / n, "as many equal steps", baseline / n, lossless}};
 }
 
-CodecContent inspect_series(std::string_view bytes) {
-  Table table(bytes);
+CodecContent inspect_series(const CodecInput& file) {
+  Table table(file.bytes);
   std::vector<std::string_view> fields;
   int64_t numbers = 0;
   double v = 0;
@@ -411,11 +411,11 @@ std::unique_ptr<Codec> load_series(const std::filesystem::path& path) {
   return std::make_unique<SeriesCodec>(std::move(channels), std::move(opening));
 }
 
-constexpr std::string_view kExtensions[] = {"csv", "tsv"};
+constexpr std::string_view kEndings[] = {".csv", ".tsv"};
 
 }  // namespace
 
-const CodecKind kSeriesCodec = {.name = "series", .extensions = kExtensions, .artefact = "csv", .codebook = "series.json", .recognises = recognises_series,
+const CodecKind kSeriesCodec = {.name = "series", .endings = kEndings, .artefact = "csv", .codebook = "series.json", .recognises = recognises_series,
                                 .inspect = inspect_series, .train = train_series, .load = load_series};
 
 }  // namespace tw

@@ -304,7 +304,7 @@ std::optional<int32_t> TextTokenizer::special_id(std::string_view text) const {
   return found == special_.end() ? std::nullopt : std::optional(found->second);
 }
 
-CodecQuality TextTokenizer::quality(std::span<const std::filesystem::path> files) const {
+std::vector<CodecQuality> TextTokenizer::quality(std::span<const std::filesystem::path> files) const {
   CodecQuality quality{"bytes per token, larger is better", 0, "one token a byte", 1, true};
   uint64_t bytes = 0, tokens = 0;
   for (const auto& path : files) {
@@ -315,7 +315,7 @@ CodecQuality TextTokenizer::quality(std::span<const std::filesystem::path> files
     quality.lossless = quality.lossless && decode(ids) == file.text();
   }
   quality.value = tokens ? double(bytes) / double(tokens) : 0;
-  return quality;
+  return {quality};
 }
 
 }  // namespace tw

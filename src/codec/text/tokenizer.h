@@ -41,7 +41,7 @@ class TextTokenizer final : public Codec {
   std::string hash() const override { return hash_; }  // SHA-256, 64 digits; bos, eos and pad do not count
   // Ordinary text, no bos. Thread-safe.
   std::vector<int32_t> encode(std::string_view bytes) const;
-  void encode(std::string_view bytes, CodecSink& sink) const override { sink.ids(encode(bytes)); }
+  void encode(const CodecInput& file, CodecSink& sink) const override { sink.ids(encode(file.bytes)); }
   std::vector<int32_t> encode(std::string_view bytes, const EncodeOptions& options) const;
   // Appends; room and cache are kept between calls.
   void encode(std::string_view bytes, const EncodeOptions& options, std::vector<int32_t>& ids) const;
@@ -61,7 +61,7 @@ class TextTokenizer final : public Codec {
   bool lossless() const noexcept { return lossless_; }  // any bytes come back, but for U+2581 (see above)
   const TokenizerSpec& spec() const noexcept { return spec_; }
 
-  CodecQuality quality(std::span<const std::filesystem::path> files) const override;
+  std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
   void save(const std::filesystem::path& path) const override { save_tokenizer_json(path); }
   // Loads in Hugging Face tokenizers with equal ids. Error(config) for SentencePiece models that format cannot hold.
   void save_tokenizer_json(const std::filesystem::path& path) const;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/codec/text/byte_alphabet.h"
+#include "src/codec/text/chat_template.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -174,6 +175,7 @@ void TextTokenizer::save_hf(const std::filesystem::path& folder, int64_t model_m
                  {"clean_up_tokenization_spaces", false},
                  {"model_input_names", {"input_ids", "attention_mask"}}};
   config.update(names);
+  if (ChatTemplate::known_to(*this)) config["chat_template"] = ChatTemplate(*this).jinja();
   write_file_atomically(folder / "special_tokens_map.json", names.dump(2) + "\n");
   write_file_atomically(folder / "tokenizer_config.json", config.dump(2) + "\n");
 }

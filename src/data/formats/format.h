@@ -18,6 +18,11 @@ class DocumentSink {
   // Between two documents of a file that holds several (lines of JSON): their tokens are divided by the
   // end-of-document token.
   virtual void end_document() {}
+  // A turn of a conversation begins: the text up to the next one, or the end of the document, is what `role` ("system", "user", "assistant") says.
+  virtual void turn(std::string_view role, bool first) {
+    (void)role;
+    if (!first) text("\n\n");
+  }
   // What a person should know of a file that can be used all the same: "3 of 100 lines are no JSON …".
   virtual void note(std::string) {}
   // Where the document says it is from.

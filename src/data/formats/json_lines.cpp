@@ -1,5 +1,5 @@
-// Lines of JSON (https://jsonlines.org): each is a document. Its text is the field "text", "content" or "body", or what
-// the turns of a conversation say: "messages" with "content" (in parts of {"text": …} too), "conversations" with "value".
+// Lines of JSON (https://jsonlines.org): each is a document. Its text is the field "text", "content" or "body", or it is a conversation
+// (conversation.h). Where roles are not known, what the turns say is the text.
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -7,6 +7,7 @@
 #include "src/core/format.h"
 #include "src/core/json_guard.h"
 #include "src/core/utf8.h"
+#include "src/data/formats/conversation.h"
 #include "src/data/formats/format.h"
 
 namespace tw {
@@ -72,6 +73,14 @@ void read_json_lines(TextReader& file, DocumentSink& sink) {
     } catch (const std::exception&) {
       return no_json.at(number);
     }
+    if (const std::vector<Turn> turns = conversation_of(record); !turns.empty()) {
+      if (documents++ > 0) sink.end_document();
+      for (const Turn& turn : turns) {
+        sink.turn(turn.role, &turn == turns.data());
+        sink.text(repaired_utf8(turn.text));
+      }
+      return;
+    }
     const std::string text = text_of(record);
     if (text.find_first_not_of(" \t\r\n") == text.npos) return no_text.at(number);
     if (documents++ > 0) sink.end_document();
@@ -93,7 +102,7 @@ void read_json_lines(TextReader& file, DocumentSink& sink) {
   const auto say = [&](const Count& count, const std::string& what) {
     return count.lines == 0 ? "" : fmt::format("{} of {} lines {}, the first is line {}", count.lines, number, what, count.first);
   };
-  const std::string why[] = {say(no_json, "are no JSON"), say(no_text, "have no text (text, content, body, messages, conversations)"),
+  const std::string why[] = {say(no_json, "are no JSON"), say(no_text, "have no text (text, content, body, messages, conversations, prompt and completion, question and answer)"),
                              say(too_long, "are longer than " + human_bytes(double(kMaxLine)))};
   TW_CHECK(documents > 0, data, "no line with a text{}{}{}{}", number ? ": " : "", why[0], why[1].empty() || why[0].empty() ? "" : "; ", why[1].empty() ? why[2] : why[1]);
   for (const std::string& w : why)

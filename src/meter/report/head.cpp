@@ -41,6 +41,11 @@ std::string result_card(const RunRecord& run) {
         "main");
   const double model = real_of(*split, "bits_per_byte");
   const auto baselines = baselines_of(*split);
+  if (!std::isfinite(model) && baselines.empty() && std::isfinite(real_of(*split, "loss")))  // what is no text, or is asked and answered
+    return card("Loss of a held-out token, nats, less is better", digits(real_of(*split, "loss"), 4),
+                fmt::format("<p>Perplexity {} over {} of {} (split {}), none of them trained on.</p>", digits(real_of(*split, "perplexity"), 4),
+                            many(real_of(*split, "tokens"), "token", "tokens"), many(real_of(*split, "documents"), "file", "files"), escaped(text_of(*split, "name"), 40)),
+                "main");
   double widest = std::isfinite(model) ? model : 1e-9;
   const Baseline* best = nullptr;
   for (const Baseline& b : baselines) {

@@ -111,6 +111,18 @@ std::string whole(double value) {
   return out;
 }
 
+std::string base64(std::string_view bytes) {
+  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t at = 0; at < bytes.size(); at += 3) {
+    const std::string_view three = bytes.substr(at, 3);
+    uint32_t bits = 0;
+    for (size_t i = 0; i < 3; ++i) bits = bits << 8 | (i < three.size() ? uint8_t(three[i]) : 0u);
+    for (size_t digit = 0; digit < 4; ++digit) out += digit <= three.size() ? kDigits[bits >> (18 - 6 * digit) & 63] : '=';
+  }
+  return out;
+}
+
 std::string code(std::string_view text, size_t limit) {
   std::string out = "<code>";
   for (const char c : escaped(text, limit)) {  // may be broken behind these, which escapes do not hold

@@ -11,6 +11,8 @@ namespace tw::report {
 std::string escaped(std::string_view text, size_t limit = 160);
 std::string code(std::string_view text, size_t limit = 160);  // escaped, in <code>
 
+std::string base64(std::string_view bytes);  // RFC 4648
+
 // Numbers for people; "unknown" where they are not finite.
 std::string digits(double value, int significant);                           // 3.412
 std::string plain(double value);                                             // 0.95, 1.3

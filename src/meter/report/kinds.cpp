@@ -1,6 +1,8 @@
 // What the model makes beside text: numbers of each kind beside those of the training files.
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 
 #include <fmt/format.h>
 
@@ -10,6 +12,10 @@
 namespace tw::report {
 namespace {
 
+namespace fs = std::filesystem;
+
+constexpr size_t kPictures = 40, kSounds = 4, kOthers = 3, kLines = 12;  // that are shown
+constexpr size_t kMostPicture = size_t(32) << 10, kMostSound = size_t(256) << 10, kMostText = size_t(16) << 10;  // bytes
 constexpr size_t kKinds = 20, kMeasures = 50, kHistograms = 8, kBars = 30, kMostBins = 1000;
 
 std::vector<double> numbers_of(const Json& list) {
@@ -45,25 +51,92 @@ std::string histogram(const Json& h) {
   return "<div class=\"block\"><h4>" + escaped(title, 60) + "</h4>\n" + table.html("samples.json") + "</div>\n";
 }
 
+// A file that samples.json names: of the run's samples and nothing else. "" where it is none, or larger than `most`.
+std::string sample_of(const RunRecord& run, const std::string& name, size_t most, bool beginning) {
+  const fs::path path = name;
+  if (path.empty() || path.is_absolute() || *path.begin() != "samples" || std::any_of(path.begin(), path.end(), [](const fs::path& part) { return part == ".."; })) return "";
+  std::error_code error;
+  fs::path whole = run.folder;
+  for (const fs::path& part : path)
+    if (fs::is_symlink(fs::symlink_status(whole /= part, error))) return "";
+  if (!fs::is_regular_file(whole, error) || (!beginning && fs::file_size(whole, error) > most)) return "";
+  std::ifstream in(whole, std::ios::binary);
+  std::string bytes(most, '\0');
+  in.read(bytes.data(), std::streamsize(most));
+  bytes.resize(size_t(std::max<std::streamsize>(in.gcount(), 0)));
+  return bytes;
+}
+
+std::string first_lines(const std::string& text) {
+  size_t at = 0;
+  for (size_t line = 0; line < kLines && at < text.size(); ++line) at = std::min(text.find('\n', at), text.size() - 1) + 1;
+  return text.substr(0, at);
+}
+
+// The documents themselves: to look at, to listen to, to read.
+std::string shown(const RunRecord& run, const Json& kind) {
+  const Json& list = part_of(kind, "shown");
+  if (!list.is_array()) return "";
+  const std::string artefact = text_of(kind, "artefact");
+  const bool pictures = artefact == "png", sounds = artefact == "wav";
+  std::string out;
+  size_t count = 0;
+  for (const Json& document : list) {
+    if (count == (pictures ? kPictures : sounds ? kSounds : kOthers)) break;
+    const std::string name = text_of(document, "path"), caption = text_of(document, "caption");
+    const std::string bytes = sample_of(run, name, pictures ? kMostPicture : sounds ? kMostSound : kMostText, !pictures && !sounds);
+    const std::string said = escaped(caption.empty() ? fs::path(name).filename().string() : caption, 60);
+    if (pictures && bytes.starts_with("\x89PNG")) {
+      out += fmt::format("<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>", said, base64(bytes));
+    } else if (sounds && bytes.starts_with("RIFF")) {
+      out += fmt::format("<figure><audio controls src=\"data:audio/wav;base64,{1}\"></audio><figcaption>{0}</figcaption></figure>", said, base64(bytes));
+    } else if (!pictures && !sounds && !bytes.empty()) {
+      out += folded(fs::path(name).filename().string(), "<pre>" + escaped(first_lines(bytes), 4000) + "</pre>");
+    } else {
+      continue;
+    }
+    ++count;
+  }
+  return out.empty() ? "" : (pictures || sounds ? "<div class=\"shown\">" + out + "</div>\n" : out);
+}
+
+void add_measures(const Json& measures, const std::string& first, Table& table) {
+  size_t rows = 0;
+  if (!measures.is_array()) return;
+  for (const Json& m : measures) {
+    if (rows++ == kMeasures) break;
+    std::vector<std::string> cells = {escaped(text_of(m, "metric"), 80), Cells::real(real_of(m, "value"), 4), Cells::real(real_of(m, "baseline"), 4), escaped(text_of(m, "baseline_name"), 60)};
+    if (!first.empty()) cells.insert(cells.begin(), first);
+    table.row(cells);
+  }
+}
+
+// What codecs lose, beside a plain way.
+std::string codecs(const RunRecord& run) {
+  Table table("Codecs", {"Kind", "Measure", ">Codec", ">Plain way", "Which"});
+  size_t kinds = 0;
+  if (const Json& list = part_of(run.tokens, "codecs"); list.is_array())
+    for (const Json& codec : list)
+      if (kinds++ < kKinds) add_measures(part_of(codec, "measures"), escaped(text_of(codec, "kind") + ", " + many(real_of(codec, "files"), "file", "files") + " of " + text_of(codec, "split"), 60), table);
+  return table.empty() ? "" : "<h3>From files to tokens and back</h3>\n" + table.html("tokens/tokens.json");
+}
+
 }  // namespace
 
 Section kinds(const RunRecord& run) {
   const Json& list = part_of(run.samples, "kinds");
-  if (!list.is_array() || list.empty()) return {"kinds", "Beside text", ""};
-  std::string body;
-  size_t shown = 0;
+  std::string body = codecs(run);
+  if (!list.is_array()) return {"kinds", "Beside text", body};
+  size_t count = 0;
   for (const Json& kind : list) {
-    if (shown++ == kKinds) break;
+    if (count++ == kKinds) break;
     body += "<h3>" + escaped(text_of(kind, "kind"), 40) + "</h3>\n";
     const double unfinished = real_of(kind, "unfinished");
     body += note(fmt::format("{} of {} made by the model: {}{}", many(real_of(kind, "documents"), "document", "documents"), many(real_of(kind, "tokens"), "token", "tokens"),
                              code(text_of(kind, "path"), 200), unfinished > 0 ? fmt::format("; {} were cut at the limit", whole(unfinished)) : ""));
+    body += shown(run, kind);
     Table table("Measures", {"Measure", ">Model", ">Baseline", "Of what"});
-    size_t rows = 0;
-    if (const Json& measures = part_of(kind, "measures"); measures.is_array())
-      for (const Json& m : measures)
-        if (rows++ < kMeasures)
-          table.row({escaped(text_of(m, "metric"), 80), Cells::real(real_of(m, "value"), 4), Cells::real(real_of(m, "baseline"), 4), escaped(text_of(m, "baseline_name"), 60)});
+    add_measures(part_of(kind, "measures"), "", table);
     if (!table.empty()) body += table.html("samples.json");
     std::string drawn;
     size_t histograms = 0;

@@ -8,15 +8,10 @@
 namespace tw::report {
 namespace {
 
-std::string base64(const std::string& hex) {
-  constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+// The bytes that hexadecimal digits name.
+std::string bytes_of(const std::string& hex) {
   std::string out;
-  for (size_t at = 0; at < hex.size(); at += 6) {  // three bytes
-    const std::string three = hex.substr(at, 6);
-    const auto bits = std::stoul(three + std::string(6 - three.size(), '0'), nullptr, 16);
-    for (size_t digit = 0; digit < 4; ++digit)
-      out += digit * 6 < three.size() * 4 ? kDigits[bits >> (18 - 6 * digit) & 63] : '=';
-  }
+  for (size_t at = 0; at + 1 < hex.size(); at += 2) out += char(std::stoi(hex.substr(at, 2), nullptr, 16));
   return out;
 }
 
@@ -24,11 +19,11 @@ std::string base64(const std::string& hex) {
 
 std::string page(std::string_view title, const std::string& header, const std::vector<Section>& sections,
                  const std::string& footer, const PageExtras& extras) {
-  // Whatever slipped through the escaping could neither run nor load anything: the one script is named by its hash.
+  // Whatever slipped through the escaping could neither run nor load anything: the one script is named by its hash, pictures and sound are within the page.
   const std::string script = std::string(kScript) + std::string(extras.script);
   const std::string policy = fmt::format(
-      "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
-      base64(Sha256().update(script).hex()));
+      "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{}'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'",
+      base64(bytes_of(Sha256().update(script).hex())));
   std::string contents, body;
   for (const Section& s : sections) {
     if (s.body.empty()) continue;

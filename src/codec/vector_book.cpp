@@ -1,4 +1,4 @@
-#include "src/codec/audio/vector_book.h"
+#include "src/codec/vector_book.h"
 
 #include <algorithm>
 #include <numeric>
