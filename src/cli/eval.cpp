@@ -110,7 +110,7 @@ void evaluate_step(Job& job) {
   }
   PhaseTimer timer(job.phases(), "eval", job.meter, job.world);
   const double start = now_seconds();
-  const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream,
+  const ModelAtWork m(job.run.path(), dtype_of(job.config), job.tokenizer(), job.stream,
                       quantization_named(job.config.get<std::string>("eval.quantization")));
   // The same checkpoint on the same tokens gives the same numbers.
   std::string key = m.origin + " " + m.precision();
@@ -199,7 +199,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (data.empty() && ids.empty()) {
     TW_CHECK(fs::exists(fs::path(path) / "checkpoints"), config, "{} is no run folder: name token files with --data", path);
     config.set("run.dir", path, "command line");
-    if (!tokenizer.empty()) config.set("tokenizer.path", tokenizer, "command line");
+    if (!tokenizer.empty()) config.set("tokenizer.path", tokenizer, kTokenizerOption);
     Job job(std::move(config), "eval", words, world);
     job.show_progress = job.show_progress && !json;
     evaluate_step(job);

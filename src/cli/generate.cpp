@@ -75,11 +75,10 @@ Sample chat_sample(const ModelAtWork& m, const std::string& system, const std::s
   if (m.text().adds_bos() && m.text().bos_id() >= 0) s.ids.push_back(m.text().bos_id());
   for (const auto& [role, said] : {std::pair("system", &system), std::pair("user", &text)}) {
     if (said->empty() && said == &system) continue;
-    chat.begin(role, s.ids);
-    m.text().encode(*said, {}, s.ids);
+    m.text().encode(chat.begin(role, s.ids) + *said, {}, s.ids);
     chat.end(s.ids);
   }
-  chat.begin("assistant", s.ids);
+  m.text().encode(chat.begin("assistant", s.ids), {}, s.ids);
   return s;
 }
 
@@ -249,7 +248,7 @@ int64_t generate_kinds(Job& job, const ModelAtWork& m, Generator& generator, int
 
 void generate_step(Job& job) {
   job.on_rank_0("generate", [&] {
-    const ModelAtWork m(job.run.path(), dtype_of(job.config), job.config.get<std::string>("tokenizer.path"), job.stream,
+    const ModelAtWork m(job.run.path(), dtype_of(job.config), job.tokenizer(), job.stream,
                         quantization_of(job.config));
     const int32_t eos = eos_id(m, job.config);
     const GenerateOptions options = generate_options(job.config, eos);

@@ -135,6 +135,11 @@ void Job::stop_if_due() const {
   TW_CHECK(text.empty(), budget, "{}", text);
 }
 
+std::filesystem::path Job::tokenizer() const {
+  const bool named = config.origin("tokenizer.path") == kTokenizerOption;
+  return !named && std::filesystem::exists(run.path() / "tokenizer.json") ? std::filesystem::path() : std::filesystem::path(config.get<std::string>("tokenizer.path"));
+}
+
 void Job::stop_if_spent() const {
   const std::string text = broadcast_text(world, leader() ? spent({}) : "", 0);
   TW_CHECK(text.empty(), budget, "{}", text);

@@ -30,6 +30,8 @@ struct Job {
   // For work of on_rank_0 that can be done again: Error(requeue) where a signal asked for a stop, Error(budget) where a
   // budget is used up. Joules of other nodes count when the work is done.
   void stop_if_due() const;
+  // The tokenizer beside the model where it was made with the run (tokenizer.path, and what was added to it), else tokenizer.path; "" = beside the model.
+  std::filesystem::path tokenizer() const;
   void stop_if_spent() const;  // the same for budgets alone, between phases. Collective.
 
   Config config;
@@ -49,6 +51,8 @@ struct Job {
   double work_began_ = 0, work_joules_ = 0;          // on_rank_0
 };
 
+// Where a tokenizer is named that is not the run's own.
+inline constexpr const char* kTokenizerOption = "--tokenizer";
 EnergyOptions energy_options(const Config& config);
 int all_cores();
 // Values of --budget become settings; they win over those of files. Error(config).

@@ -8,6 +8,7 @@
 #include "src/core/log.h"
 #include "src/interop/model_source.h"
 #include "src/meter/metrics_server.h"
+#include "src/nn/vocabulary_growth.h"
 #include "src/watchdog/watchdog.h"
 
 namespace tw {
@@ -29,8 +30,13 @@ void take_own_tokens(Job& job) {
 TrainingOutcome train_step(Job& job) {
   take_own_tokens(job);
   const std::string source = job.config.get<std::string>("checkpoint.init_from");
-  const auto start = [&source]() -> StartWeights {
+  const auto start = [&](int64_t vocab) -> StartWeights {
     LoadedModel loaded = load_model(source);
+    if (vocab > loaded.model.vocab_size) {
+      if (job.leader()) log_info("the vocabulary of {} grows from {} to {} tokens: the new ones begin as the mean of the others", loaded.origin, loaded.model.vocab_size, vocab);
+      GrownModel grown = grow_vocabulary(loaded.model, loaded.weights.view(), vocab);
+      return {{grown.model, loaded.origin}, std::make_shared<const Tensor>(std::move(grown.weights))};
+    }
     return {{loaded.model, loaded.origin}, std::make_shared<const Tensor>(std::move(loaded.weights))};
   };
   std::optional<MetricsServer> server;
@@ -50,7 +56,7 @@ TrainingOutcome train_step(Job& job) {
                 .command = job.command,
                 .metrics_server = server ? &*server : nullptr,
                 .show_progress = job.show_progress,
-                .start = source.empty() ? std::function<StartWeights()>{} : start,
+                .start = source.empty() ? std::function<StartWeights(int64_t)>{} : start,
                 .on_step = [&job](int64_t step, int64_t steps) { job.run.at_step(step, steps); }});
 }
 

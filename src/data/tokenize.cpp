@@ -80,17 +80,28 @@ struct EncodedText {
   EncodedText(const TextTokenizer& t, const ChatTemplate* c) : tokenizer(t), chat(c) {}
   void add(std::string_view text) {
     const auto begin = int64_t(ids.size());
-    tokenizer.encode(text, {}, ids);
+    if (head.empty()) {
+      tokenizer.encode(text, {}, ids);
+    } else {
+      tokenizer.encode(head + std::string(text), {}, ids);
+      if (role == "assistant") leave(begin, begin + tokens_of_head(begin));
+      head.clear();
+    }
     if (!role.empty() && role != "assistant") leave(begin);
   }
   void begin_turn(const std::string& whose) {
     end_turn();
     const auto begin = int64_t(ids.size());
-    chat->begin(whose, ids);
+    head = chat->begin(whose, ids);
     leave(begin);
     role = whose;
   }
+  // A head whose text is in another slot stands by itself.
+  void finish_head() {
+    if (!head.empty()) add("");
+  }
   void end_turn() {
+    finish_head();
     if (role.empty()) return;
     const auto begin = int64_t(ids.size());
     chat->end(ids);
@@ -104,19 +115,28 @@ struct EncodedText {
     ids.push_back(eod);
     if (talked) leave(int64_t(ids.size()) - 1);
   }
-  void leave(int64_t begin) {
-    const auto end = int64_t(ids.size());
+  // Where the head ends among the ids of both; within a token where they have grown together.
+  int64_t tokens_of_head(int64_t begin) const {
+    const std::vector<int32_t> alone = tokenizer.encode(head);
+    if (alone.size() <= ids.size() - size_t(begin) && std::equal(alone.begin(), alone.end(), ids.begin() + begin)) return int64_t(alone.size());
+    int64_t n = 0;
+    for (size_t bytes = 0; bytes < head.size() && begin + n < int64_t(ids.size()); ++n) bytes += tokenizer.token_bytes(ids[size_t(begin + n)]).size();
+    return n;
+  }
+  void leave(int64_t begin) { leave(begin, int64_t(ids.size())); }
+  void leave(int64_t begin, int64_t end) {
     if (begin >= end) return;
     if (!untrained.empty() && untrained.back().end == begin) untrained.back().end = end;
     else untrained.push_back({begin, end});
   }
-  void clear() { ids = {}, untrained = {}, role.clear(); }  // and give the memory back
+  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(); }  // and give the memory back
 
   const TextTokenizer& tokenizer;
   const ChatTemplate* chat;
   std::vector<int32_t> ids;
   std::vector<TokenFile::Range> untrained;  // of ids
   std::string role;                         // whose turn is open
+  std::string head;                         // that stands before the turn's text
 };
 
 class Tokenizing {
@@ -338,8 +358,9 @@ void Tokenizing::make_tokenizer() {
   result_.vocab_size = tokenizer_->vocab_size();
   result_.tokenizer_seconds = now_seconds() - start;
   if (options_.append_eod) {
-    const auto id = tokenizer_->special_id(options_.eos_token);
+    auto id = tokenizer_->special_id(options_.eos_token);
     const int32_t own = tokenizer_->eos_id();
+    if (!id && own >= 0 && options_.eos_token == TokenizeOptions().eos_token) id = own;  // nobody asked for another
     TW_CHECK(id, config, "{} has no token \"{}\": set tokenizer.eos_token{}, or tokenizer.append_eod = false",
              options_.tokenizer.string(), options_.eos_token,
              own < 0 ? "" : fmt::format(", for example to \"{}\"", tokenizer_->token_bytes(own)));
@@ -420,6 +441,7 @@ void Tokenizing::encode_split(Split split) {
   for (size_t i = 0; i < kGroupFiles; ++i) slots.emplace_back(*tokenizer_, talks_ ? &*chat : nullptr);
   std::string open;  // whose turn the last slot ended in
   const auto give = [&](EncodedText& text) {
+    text.finish_head();
     const int64_t base = writer.tokens();
     writer.append(text.ids);
     for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);

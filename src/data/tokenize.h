@@ -22,7 +22,7 @@ struct TokenizeOptions {
   std::filesystem::path out;        // gets tokenizer.json, codecs/, tokens/{train,val,test}.h5 and tokens/tokens.json
   std::filesystem::path tokenizer;  // what TextTokenizer::load reads; "" = a byte-level BPE is trained on the train split
   int32_t vocab_size = 4096;        // of a trained one, at most
-  std::string eos_token = "<|endoftext|>";
+  std::string eos_token = "<|endoftext|>";  // a tokenizer that is given and does not have this one has its own
   bool append_eod = true;           // eos_token behind each document
   std::string audio = "rvq";        // codecs of sound and pictures, as CodecTraining has them
   int image_size = 32;

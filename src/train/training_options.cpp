@@ -59,6 +59,8 @@ void take_given(Config& config, const GivenModel& given) {
 
 ModelConfig resolve_model(Config& config, int64_t vocab, const std::optional<GivenModel>& given) {
   if (given) take_given(config, *given);
+  if (given && config.is_default("training.seq_len") && given->model.max_position_embeddings < config.get<int64_t>("training.seq_len"))
+    config.set("training.seq_len", given->model.max_position_embeddings, "derived");
   const bool llama = config.get<std::string>("model.type") == "llama";
   const auto integer = [&](const char* key) { return config.get<int64_t>(key); };
   if (integer("model.vocab_size") == 0) {

@@ -71,7 +71,7 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
     if (const int64_t parts = whole("virtual_ranks"); parts > 0 && parts <= 1 << 20)
       given_batch = {int(parts), whole("global_batch_size")};
   } else if (run.start) {
-    start = run.start();
+    start = run.start(largest_vocab(train_files_));
     given = start.given;
   }
   const ModelConfig model = resolve_model(config_, largest_vocab(train_files_), given);

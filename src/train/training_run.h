@@ -36,7 +36,8 @@ struct TrainingRun {
   std::string command;             // how it was started, for the record
   MetricsServer* metrics_server = nullptr;  // rank 0, where there is one
   bool show_progress = true;
-  std::function<StartWeights()> start;  // called where there is no checkpoint to resume; empty = from training.seed
+  // Called where there is no checkpoint to resume, with the number of ids that the token files may hold; empty = from training.seed.
+  std::function<StartWeights(int64_t vocab)> start;
   // Rank 0, after each step and once before the first.
   std::function<void(int64_t step, int64_t steps)> on_step;
 };

@@ -53,6 +53,17 @@ TEST_F(Conversation, ExpertsAnswersBecomeAModelThatAnswers) {
   EXPECT_THAT(json(path("hf/tokenizer_config.json"))["chat_template"].get<std::string>(), HasSubstr("<|im_start|>"));
 }
 
+TEST_F(Conversation, AModelOfTextLearnsToAnswer) {
+  ASSERT_EQ(tokenwerk(Words{"factory", documents(), "--out", path("text")} + tiny(20)).code, 0);
+  write_answers();
+  const Ended e = tokenwerk(Words{"factory", path("answers"), "--out", path("run"), "--tokenizer.path", path("text/tokenizer.json"), "--checkpoint.init_from", path("text"), "--data.near_duplicates", "0",
+                                  "--training.steps", "3", "--training.micro_batch_size", "2", "--parallelism.virtual_ranks", "4"});
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_THAT(e.err, HasSubstr("tokens: the new ones begin as the mean of the others"));
+  const Ended said = tokenwerk({"generate", path("run"), "--chat", "--prompt", "hello", "-n", "8"});
+  EXPECT_EQ(said.code, 0) << said.err;
+}
+
 TEST_F(Conversation, AModelThatNeverSawOneSaysSo) {
   const Ended e = tokenwerk(Words{"factory", documents(), "--out", path("run")} + tiny(2));
   ASSERT_EQ(e.code, 0) << e.err;

@@ -1,4 +1,5 @@
 #include "src/nn/parameters.h"
+#include "src/nn/vocabulary_growth.h"
 
 #include <gtest/gtest.h>
 
@@ -96,6 +97,34 @@ TEST(ModelConfig, ImpossibleSettingsAreNamed) {
   } catch (const Error& e) {
     EXPECT_NE(std::string(e.what()).find("num_key_value_heads"), std::string::npos);
     EXPECT_EQ(e.code(), ExitCode::config);
+  }
+}
+
+TEST(Vocabulary, GrowsByTheMeanOfWhatIsThere) {
+  for (const bool tied : {true, false}) {
+    ModelConfig m;
+    m.type = Architecture::llama;
+    m.vocab_size = 5, m.make_vocab_size_divisible_by = 8, m.hidden_size = 4, m.intermediate_size = 8, m.num_hidden_layers = 1, m.num_attention_heads = 2, m.num_key_value_heads = 1;
+    m.head_dim = 2, m.max_position_embeddings = 8, m.hidden_act = "silu", m.tie_word_embeddings = tied;
+    const ParameterTable table(m);
+    Tensor weights({table.flat_count()}, DType::fp32);
+    for (int64_t i = 0; i < table.flat_count(); ++i) weights.as<float>()[i] = float(i % 97);
+    for (const int64_t vocab : {5, 7, 8, 20}) {
+      const GrownModel grown = grow_vocabulary(m, weights.view(), vocab);
+      const ParameterTable after(grown.model);
+      EXPECT_EQ(grown.model.vocab_size, vocab);
+      ASSERT_EQ(grown.weights.shape()[0], after.flat_count());
+      for (const ParameterInfo& from : table.all()) {
+        const bool rows = from.name == "tokens.weight" || from.name == "head.weight";
+        const float *old = weights.as<float>() + from.offset, *now = grown.weights.as<float>() + after[from.name].offset;
+        for (int64_t i = 0; i < (rows ? 5 * 4 : from.count()); ++i) ASSERT_EQ(now[i], old[i]) << from.name;
+        for (int64_t i = 5 * 4; rows && i < after[from.name].count(); ++i) {
+          const int64_t c = i % 4;
+          const float mean = (old[c] + old[4 + c] + old[8 + c] + old[12 + c] + old[16 + c]) / 5;
+          ASSERT_FLOAT_EQ(now[i], i / 4 < vocab ? mean : 0) << "padding stays zero";
+        }
+      }
+    }
   }
 }
 

@@ -26,12 +26,12 @@ ChatTemplate::ChatTemplate(const TextTokenizer& tokenizer) : tokenizer_(tokenize
   if (llama3_) head_end_ = *tokenizer.special_id(kHeadEnd);
 }
 
-void ChatTemplate::begin(std::string_view role, std::vector<int32_t>& ids) const {
+std::string ChatTemplate::begin(std::string_view role, std::vector<int32_t>& ids) const {
   ids.push_back(start_);
-  tokenizer_.encode(std::string(role) + (llama3_ ? "" : "\n"), {}, ids);
-  if (!llama3_) return;
+  if (!llama3_) return std::string(role) + "\n";
+  tokenizer_.encode(role, {}, ids);
   ids.push_back(head_end_);
-  tokenizer_.encode("\n\n", {}, ids);
+  return "\n\n";
 }
 
 void ChatTemplate::end(std::vector<int32_t>& ids) const {

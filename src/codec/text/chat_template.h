@@ -19,8 +19,9 @@ class ChatTemplate {
   explicit ChatTemplate(const TextTokenizer& tokenizer);
   static bool known_to(const TextTokenizer& tokenizer);
 
-  // Appends what stands before and behind the text of a turn.
-  void begin(std::string_view role, std::vector<int32_t>& ids) const;
+  // Appends the tokens a turn begins with. What is returned stands before its text and is one text with it, as in other programs.
+  std::string begin(std::string_view role, std::vector<int32_t>& ids) const;
+  // Appends what stands behind a turn.
   void end(std::vector<int32_t>& ids) const;
   int32_t end_id() const noexcept { return end_; }  // the first id of end(): where an assistant has said what it says
   // As transformers' apply_chat_template reads it (Jinja).
