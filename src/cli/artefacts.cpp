@@ -47,18 +47,33 @@ std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const fs::path
   return prompts;
 }
 
+std::vector<int32_t> beginning_of(const Codec& codec, const fs::path& file) {
+  struct First final : CodecSink {
+    void ids(std::span<const int32_t> some) override {
+      if (!ended) all.insert(all.end(), some.begin(), some.end());
+    }
+    void end_document() override { ended = true; }
+    std::vector<int32_t> all;
+    bool ended = false;
+  } first;
+  const MappedFile map(file);
+  codec.encode({map.text(), file}, first);
+  TW_CHECK(!first.all.empty(), data, "{}: nothing inside", file.string());
+  TW_CHECK(codec.length(first.all) != int64_t(first.all.size()), config, "{} is whole: nothing can follow it", file.string());
+  return std::move(first.all);
+}
+
 Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
                          int64_t count, int64_t first_sample, const std::function<void()>& after_each) {
   options.first_id = range.end, options.end_id = range.last() + 1;
   options.stop_id = range.end;
-  const std::vector<int32_t> opening = codec.opening();
   Artefacts made;
   for (int64_t i = 0; i < count; ++i) {
     stop_if_asked();
     const ArtefactPrompt& prompt = prompts[size_t(i) % prompts.size()];
-    std::vector<int32_t> ids = opening, begun = prompt.ids;
+    std::vector<int32_t> ids = prompt.beginning.empty() ? codec.opening() : prompt.beginning, begun = prompt.ids;
     begun.push_back(range.begin);
-    for (const int32_t id : opening) begun.push_back(range.first + id);
+    for (const int32_t id : ids) begun.push_back(range.first + id);
     const auto go_on = [&](const GenerateOptions& with, int64_t sample) {
       const Generation g = generator.run(begun, with, sample, {});
       made.tokens += int64_t(g.ids.size());

@@ -25,7 +25,10 @@ struct Artefacts {
 struct ArtefactPrompt {
   std::string caption;
   std::vector<int32_t> ids;
+  std::vector<int32_t> beginning = {};  // ids of the codec that the document begins with; none = those all of its kind begin with
 };
+// The beginning that a file of the kind is: its first document. Error(no_input), Error(data); Error(config) where it is whole and nothing can follow.
+std::vector<int32_t> beginning_of(const Codec& codec, const std::filesystem::path& file);
 // Of a run: the captions its training documents of the kind have, up to `most`; else, and without any, one empty prompt. `begin`: what comes before
 // each document.
 std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const std::filesystem::path& train_tokens, const CodecRange& range, const std::vector<int32_t>& begin, size_t most);

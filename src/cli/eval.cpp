@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "src/cli/arguments.h"
+#include "src/cli/artefacts.h"
 #include "src/cli/command.h"
 #include "src/cli/compute.h"
 #include "src/cli/evaluation.h"
@@ -13,6 +14,7 @@
 #include "src/core/log.h"
 #include "src/core/utf8.h"
 #include "src/data/scan.h"
+#include "src/generate/forecast.h"
 #include "src/generate/recitation.h"
 #include "src/interop/npy.h"
 
@@ -97,6 +99,38 @@ std::string memorisation_line(const nlohmann::json& m) {
 
 }  // namespace
 
+namespace {
+
+// Held-out series gone on with.
+nlohmann::json forecasts_of(const ModelAtWork& m, const Files& files, const Job& job) {
+  nlohmann::json out = nlohmann::json::array();
+  ForecastOptions o{.windows = job.config.get<int64_t>("eval.forecasts"), .horizon = job.config.get<int64_t>("eval.forecast_horizon"), .context = m.model.max_position_embeddings, .sampling = {}};
+  if (!m.tokenizer || o.windows == 0 || IdSpace(*m.tokenizer).ranges().empty()) return out;
+  o.sampling.seed = job.config.get<uint64_t>("generate.seed");
+  const CodecSet codecs = codecs_of(m);
+  Generator generator(m.model, m.table, m.inference_weights(), job.stream);
+  for (const CodecRange& range : codecs.ids().ranges()) {
+    if (codecs.of(range).step_id() < 0) continue;
+    for (const auto& [name, file] : files) {
+      stop_if_asked();
+      const ForecastResult r = test_forecasts(generator, codecs.of(range), range, *file, o);
+      if (r.tracks.empty()) continue;
+      const auto score = [](const ForecastScore& s) {
+        return nlohmann::json{{"track", s.track}, {"mase", s.mase}, {"last_value", s.last_value}, {"seasonal", s.seasonal}, {"coverage", s.coverage}, {"values", s.values}};
+      };
+      nlohmann::json tracks = nlohmann::json::array();
+      for (const ForecastScore& s : r.tracks) tracks.push_back(score(s));
+      const ForecastScore all = r.mean();
+      out.push_back({{"kind", range.name}, {"split", name}, {"windows", r.windows}, {"horizon", o.horizon}, {"samples", o.samples}, {"tokens", r.tokens}, {"mean", score(all)}, {"tracks", std::move(tracks)}});
+      log_info("{}, {}: forecast {} rows at {} places: MASE {:.3f} (last value {:.3f}, last season {:.3f}); {:.0f} % of the values between the 10th and the 90th percentile", range.name,
+               name, o.horizon, r.windows, all.mase, all.last_value, all.seasonal, 100 * all.coverage);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 void evaluate_step(Job& job) {
   Files files;
   for (const Split split : {Split::val, Split::test})
@@ -115,7 +149,7 @@ void evaluate_step(Job& job) {
   // The same checkpoint on the same tokens gives the same numbers.
   std::string key = m.origin + " " + m.precision();
   for (const auto& file : files) key += " " + file.second->checksum();
-  for (const char* setting : {"eval.memorisation_passages", "eval.memorisation_prompt", "eval.memorisation_continuation"})
+  for (const char* setting : {"eval.memorisation_passages", "eval.memorisation_prompt", "eval.memorisation_continuation", "eval.forecasts", "eval.forecast_horizon"})
     key += " " + std::to_string(job.config.get<int64_t>(setting));
   for (const char* setting : {"data.reset_attention_mask", "data.reset_position_ids"})
     if (job.config.get<bool>(setting)) key += std::string(" ") + setting;
@@ -147,6 +181,8 @@ void evaluate_step(Job& job) {
       const nlohmann::json recited = memorisation(m, *training, files, job.config, job.stream);
       if (!recited.is_null()) out["memorisation"] = recited;
     }
+    const nlohmann::json forecasts = forecasts_of(m, files, job);
+    if (!forecasts.empty()) out["forecasts"] = forecasts;
     out["seconds"] = now_seconds() - start;
     write_file_atomically(job.run.evaluation(), out.dump(2) + "\n");
     log_info("{}", evaluation_table(splits));

@@ -284,8 +284,9 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
                       "  tokenwerk generate runs/first --prompt 'The package manager' --quantization int8\n"
                       "  tokenwerk generate runs/support --chat --prompt 'My pump does not start'\n"
                       "  tokenwerk generate runs/drugs --as smi --samples 1000 --out molecules.smi\n"
+                      "  tokenwerk generate runs/drives --as csv --continue today.csv --samples 20 -n 500 --out forecasts\n"
                       "  tokenwerk generate runs/signs --as png --prompt 'a stop sign' --samples 8 --out signs");
-  std::string path, tokenizer, ids_file, as, out_path, system;
+  std::string path, tokenizer, ids_file, as, out_path, system, go_on;
   std::vector<std::string> prompts;
   bool json = false, print_ids = false, greedy = false, ignore_eos = false, nearest = false, chat = false;
   int64_t samples_each = 1;
@@ -303,6 +304,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.option("--samples", samples_each, "Continuations of each prompt");
   arguments.option("--quantization", quantization, "none or int8: weights of 8 bits, read in half the time of bf16; on a CPU (generate.quantization)");
   arguments.option("--as", as, "Documents of another kind that the model was trained on, by name or extension: molecule or smi; txt = text");
+  arguments.option("--continue", go_on, "With --as: a file of the kind to go on from: speech, a table of measurements");
   arguments.option("--out", out_path, "Where they go: a file, or of kinds that are a file each a folder (default: standard output)");
   arguments.flag("--greedy", greedy, "Always the most likely token");
   arguments.flag("--ignore-eos", ignore_eos, "Go on behind the token that ends a text");
@@ -321,6 +323,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   set("generate.top_k", top_k), set("generate.top_p", top_p), set("generate.seed", seed), set("generate.quantization", quantization);
   TW_CHECK(system.empty() || chat, config, "--system goes with --chat");
   TW_CHECK(!chat || (as.empty() && ids_file.empty()), config, "--chat answers in text: not with --as or --ids");
+  TW_CHECK(go_on.empty() || !as.empty(), config, "--continue goes with --as: say of which kind {} is", go_on);
   TW_CHECK(samples_each >= 1, config, "--samples {}: at least one", samples_each);
   if (world.rank() != 0) return ExitCode::ok;  // one rank is enough
 
@@ -360,13 +363,16 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
     }
     const CodecKind& kind = *codec_kind(range->name);
     TW_CHECK(kind.lines || !out_path.empty(), config, "--as {} makes a file of each: say with --out in which folder", as);
+    const std::vector<int32_t> beginning = go_on.empty() ? std::vector<int32_t>() : beginning_of(codecs.of(*range), go_on);
     Artefacts all;
     for (const Sample& s : samples) {
       std::vector<ArtefactPrompt> behind;
-      if (s.prompt.empty() && s.ids.size() <= 1) {
+      if (!go_on.empty() && s.prompt.empty() && s.ids.size() <= 1) {
+        behind.push_back({.caption = "", .ids = before_document(eos), .beginning = beginning});
+      } else if (s.prompt.empty() && s.ids.size() <= 1) {
         behind = caption_prompts(m, fs::path(path) / "tokens" / "train.h5", *range, before_document(eos), kCaptions);
       } else {
-        ArtefactPrompt p{.caption = s.prompt, .ids = before_document(eos)};
+        ArtefactPrompt p{.caption = s.prompt, .ids = before_document(eos), .beginning = beginning};
         p.ids.insert(p.ids.end(), s.ids.begin(), s.ids.end());
         behind.push_back(std::move(p));
       }

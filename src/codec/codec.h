@@ -59,6 +59,12 @@ class CodecSink {
   virtual void note(std::string) {}
 };
 
+// A number that a document has at each step of time; NaN where a step has none.
+struct Track {
+  std::string name;
+  std::vector<double> values;
+};
+
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -77,6 +83,12 @@ class Codec {
   virtual int64_t length(std::span<const int32_t> beginning) const {
     (void)beginning;
     return -1;
+  }
+  // Of kinds that go on step by step in time: the id that ends a step, -1 = there are no steps; and the numbers of a document at each of its steps.
+  virtual int32_t step_id() const { return -1; }
+  virtual std::vector<Track> tracks(std::span<const int32_t> ids) const {
+    (void)ids;
+    return {};
   }
   // Measured on files the codebook was not trained on. Error(no_input) where one cannot be read.
   virtual std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const = 0;

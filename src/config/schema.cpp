@@ -127,6 +127,8 @@ constexpr ConfigKey kKeys[] = {
     {"eval.interval", integer, "0", 0, kHuge, "", "Steps from one evaluation to the next; 0 = only at the end."},
     {"eval.steps", integer, "0", 0, kHuge, "", "Samples of an evaluation during training; 0 = all of data.val."},
     {"eval.quantization", choice, "none", 0, 0, "none int8", "Weights of the evaluation after training: int8 = the loss that the model has with weights of 8 bits, on a CPU."},
+    {"eval.forecasts", integer, "16", 0, 1 << 20, "", "Places of held-out series that the model goes on from, beside the last value and the last season (MASE); 0 = none."},
+    {"eval.forecast_horizon", integer, "10", 1, 1 << 16, "", "Rows of a series that are forecast, by the median of 20 continuations."},
     {"eval.memorisation_passages", integer, "64", 0, 1 << 20, "", "Passages of training text, and as many of held-out text, that are tested for recitation; 0 = none."},
     {"eval.memorisation_prompt", integer, "50", 1, 1 << 20, "", "Tokens the model is given of a passage (Carlini et al. 2023, arXiv:2202.07646)."},
     {"eval.memorisation_continuation", integer, "50", 1, 1 << 20, "", "Tokens it has to go on with as they stand there. Half of the model's positions at most, as the prompt."},

@@ -44,9 +44,10 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
   feed(decoder, all.data() + (int64_t(all.size()) - window), window, logits.view());
   g.prompt_seconds = now_seconds() - start;
   start = now_seconds();
+  int64_t stops = 0;
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
     const int32_t id = sampler.pick(logits.view(), sample, i, stream_);
-    if (id == options.stop_id) {
+    if (id == options.stop_id && ++stops == options.stops) {
       g.stopped = true;
       break;
     }

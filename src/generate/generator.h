@@ -12,11 +12,12 @@ struct GenerateOptions {
   SamplingOptions sampling;
   int64_t max_new_tokens = 100;
   int32_t stop_id = -1;  // generation ends after this token; -1 = never
+  int64_t stops = 1;     // when it came so often
   int32_t first_id = 0, end_id = -1;  // only ids from first_id on and below end_id are drawn; -1 = the vocabulary's end
 };
 
 struct Generation {
-  std::vector<int32_t> ids;     // the new tokens alone, stop_id not included
+  std::vector<int32_t> ids;     // the new tokens alone, the stop_id that ended it not included
   bool stopped = false;         // stop_id was reached
   double prompt_seconds = 0, token_seconds = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -100,6 +101,8 @@ class SeriesCodec final : public Codec {
     for (const int64_t c : opening_) ids.push_back(first_[size_t(c)] + kDeclares);
     return ids;
   }
+  int32_t step_id() const override { return kRowEnd; }
+  std::vector<Track> tracks(std::span<const int32_t> ids) const override;
   std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
   void save(const std::filesystem::path& path) const override { write_file_atomically(path, to_json().dump(1) + "\n"); }
 
@@ -114,6 +117,7 @@ class SeriesCodec final : public Codec {
   Cell cell_of(const Channel& channel, std::string_view field, bool decimal_comma, const Cell& before, bool begun, int64_t& unknown) const;
 
  private:
+  void for_rows(std::span<const int32_t> ids, const std::function<void(const std::vector<size_t>& columns, std::vector<Cell>& cells)>& row) const;
   nlohmann::json to_json() const {
     nlohmann::json list = nlohmann::json::array();
     for (const Channel& c : channels_) {
@@ -199,19 +203,12 @@ void SeriesCodec::encode(const CodecInput& file, CodecSink& sink) const {
   if (unknown) sink.note(fmt::format("{} fields are taken as missing: no numbers, beyond 1e300, or words that are not in the codebook", unknown));
 }
 
-std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
-  std::vector<size_t> columns;                   // channels, in order
+// Calls row(columns, cells) at the end of each row; columns are channels, in the order of the table.
+void SeriesCodec::for_rows(std::span<const int32_t> ids, const std::function<void(const std::vector<size_t>&, std::vector<Cell>&)>& row) const {
+  std::vector<size_t> columns;
   std::vector<int64_t> column_of(channels_.size(), -1);
   std::vector<Cell> now;
-  std::vector<bool> begun;
-  std::string out;
   bool rows = false;
-  const auto quoted = [](const std::string& text) {
-    if (text.find_first_of(",\"\n\r") == text.npos) return text;
-    std::string q = "\"";
-    for (const char c : text) q += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return q + "\"";
-  };
   Cell* open = nullptr;  // whose number is being spelled
   std::string spelled;
   const auto close = [&] {
@@ -227,23 +224,8 @@ std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
     close();
     if (id == kRowEnd) {
       if (columns.empty()) continue;
-      if (!rows)
-        for (size_t c = 0; c < columns.size(); ++c) out += (c ? "," : "") + quoted(channels_[columns[c]].name) + (c + 1 == columns.size() ? "\n" : "");
       rows = true;
-      for (size_t c = 0; c < columns.size(); ++c) {
-        const Channel& channel = channels_[columns[c]];
-        Cell& cell = now[c];
-        if (c) out += ',';
-        if (cell.value >= 0 && channel.kind == Channel::Kind::word) out += quoted(channel.words[size_t(cell.value)]);
-        if (cell.value >= 0 && channel.kind == Channel::Kind::number) out += channel.written(channel.values[size_t(cell.value)]);
-        if (cell.value == kBeyond) out += channel.written(cell.number);
-        if (cell.value >= 0 && channel.kind == Channel::Kind::clock) {
-          cell.time = begun[c] ? cell.time + channel.values[size_t(cell.value)] : channel.begin;
-          begun[c] = true;
-          out += channel.written(cell.time);
-        }
-      }
-      out += '\n';
+      row(columns, now);
       continue;
     }
     const auto channel = size_t(std::upper_bound(first_.begin(), first_.end(), id) - first_.begin()) - 1;
@@ -252,7 +234,7 @@ std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
       // Behind the first row a table gets no more columns.
       if (rows || column_of[channel] >= 0) continue;
       column_of[channel] = int64_t(columns.size());
-      columns.push_back(channel), now.emplace_back(), begun.push_back(false);
+      columns.push_back(channel), now.emplace_back();
     } else if (column_of[channel] >= 0) {
       Cell& cell = now[size_t(column_of[channel])];
       cell.value = what == kMissing ? kNothing : what == kSpelled ? kBeyond : what - kValues;
@@ -260,7 +242,57 @@ std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
       else if (what == kSpelled) cell.value = kNothing;
     }
   }
+}
+
+std::string SeriesCodec::decode(std::span<const int32_t> ids) const {
+  std::string out;
+  std::vector<bool> begun;
+  const auto quoted = [](const std::string& text) {
+    if (text.find_first_of(",\"\n\r") == text.npos) return text;
+    std::string q = "\"";
+    for (const char c : text) q += c == '"' ? std::string("\"\"") : std::string(1, c);
+    return q + "\"";
+  };
+  for_rows(ids, [&](const std::vector<size_t>& columns, std::vector<Cell>& now) {
+    if (begun.empty())
+      for (size_t c = 0; c < columns.size(); ++c) out += (c ? "," : "") + quoted(channels_[columns[c]].name) + (c + 1 == columns.size() ? "\n" : "");
+    begun.resize(columns.size());
+    for (size_t c = 0; c < columns.size(); ++c) {
+      const Channel& channel = channels_[columns[c]];
+      Cell& cell = now[c];
+      if (c) out += ',';
+      if (cell.value >= 0 && channel.kind == Channel::Kind::word) out += quoted(channel.words[size_t(cell.value)]);
+      if (cell.value >= 0 && channel.kind == Channel::Kind::number) out += channel.written(channel.values[size_t(cell.value)]);
+      if (cell.value == kBeyond) out += channel.written(cell.number);
+      if (cell.value >= 0 && channel.kind == Channel::Kind::clock) {
+        cell.time = begun[c] ? cell.time + channel.values[size_t(cell.value)] : channel.begin;
+        begun[c] = true;
+        out += channel.written(cell.time);
+      }
+    }
+    out += '\n';
+  });
   return out;
+}
+
+std::vector<Track> SeriesCodec::tracks(std::span<const int32_t> ids) const {
+  std::vector<Track> tracks;
+  std::vector<size_t> track_of;  // by column
+  constexpr size_t kNone = size_t(-1);
+  for_rows(ids, [&](const std::vector<size_t>& columns, std::vector<Cell>& now) {
+    if (track_of.empty())
+      for (const size_t channel : columns) {
+        const bool number = channels_[channel].kind == Channel::Kind::number;
+        track_of.push_back(number ? tracks.size() : kNone);
+        if (number) tracks.push_back({channels_[channel].name, {}});
+      }
+    for (size_t c = 0; c < columns.size(); ++c)
+      if (track_of[c] != kNone) {
+        const Cell& cell = now[c];
+        tracks[track_of[c]].values.push_back(cell.value == kBeyond ? cell.number : cell.value >= 0 ? channels_[columns[c]].values[size_t(cell.value)] : NAN);
+      }
+  });
+  return tracks;
 }
 
 std::vector<CodecQuality> SeriesCodec::quality(std::span<const std::filesystem::path> files) const {

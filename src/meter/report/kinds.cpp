@@ -121,11 +121,36 @@ std::string codecs(const RunRecord& run) {
   return table.empty() ? "" : "<h3>From files to tokens and back</h3>\n" + table.html("tokens/tokens.json");
 }
 
+// Held-out series, gone on with.
+std::string forecasts(const RunRecord& run) {
+  const Json& list = part_of(run.eval, "forecasts");
+  std::string out;
+  size_t count = 0;
+  if (!list.is_array()) return out;
+  for (const Json& f : list) {
+    if (count++ == kKinds) break;
+    Table table("Forecasts", {"Track", ">Model", ">Last value", ">Last season", ">Within 10th to 90th percentile"});
+    const auto row = [&](const Json& s, const std::string& name) {
+      table.row({name, Cells::real(real_of(s, "mase"), 3), Cells::real(real_of(s, "last_value"), 3), Cells::real(real_of(s, "seasonal"), 3), Cells::share(real_of(s, "coverage"))});
+    };
+    row(part_of(f, "mean"), "<strong>mean</strong>");
+    size_t rows = 0;
+    if (const Json& tracks = part_of(f, "tracks"); tracks.is_array())
+      for (const Json& t : tracks)
+        if (rows++ < kMeasures) row(t, escaped(text_of(t, "track"), 60));
+    out += "<h3>Forecasts of " + escaped(text_of(f, "kind"), 40) + ", " + escaped(text_of(f, "split"), 40) + "</h3>\n" +
+           note(fmt::format("{} rows from {} on, the median of {}. Error over the mean difference of neighbouring rows before (MASE).", whole(real_of(f, "horizon")),
+                            many(real_of(f, "windows"), "place", "places"), many(real_of(f, "samples"), "continuation", "continuations"))) +
+           table.html("eval.json");
+  }
+  return out;
+}
+
 }  // namespace
 
 Section kinds(const RunRecord& run) {
   const Json& list = part_of(run.samples, "kinds");
-  std::string body = codecs(run);
+  std::string body = codecs(run) + forecasts(run);
   if (!list.is_array()) return {"kinds", "Beside text", body};
   size_t count = 0;
   for (const Json& kind : list) {
