@@ -192,7 +192,7 @@ TEST_F(Series, TablesOfWordsStayText) {
 }
 
 TEST_F(Series, DamagedCodebooksAreNamed) {
-  const std::string head = R"({"format": "tokenwerk series codec 1", "channels": [)";
+  const std::string head = R"({"format": "tokenwerk series codec 2", "channels": [)";
   for (const std::string bad : {"", "{}", "[]"}) EXPECT_THROW(kSeriesCodec.load(file("bad.json", bad)), Error) << bad;
   for (const char* channel : {"", "1", "{}", R"({"name": "a", "kind": "number"})", R"({"name": "a", "kind": "number", "values": []})", R"({"name": "a", "kind": "number", "values": [2, 1], "decimals": 1})",
                               R"({"name": "a", "kind": "number", "values": [1], "decimals": 99})", R"({"name": "a", "kind": "clock", "values": [1], "decimals": 1})",

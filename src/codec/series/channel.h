@@ -8,6 +8,8 @@
 
 namespace tw {
 
+inline constexpr int32_t kManyValues = 32, kSteps = 24;
+
 struct Channel {
   enum class Kind : uint8_t { number, clock, word };
   std::string name;
@@ -17,6 +19,10 @@ struct Channel {
   int decimals = 0;                // behind the point, as they are written; of clocks that are times of day -1
   double begin = 0;                // of clocks: what the first row of a decoded table has
 
+  // Of numbers with many values: how many values up or down a change is told as a step and not as the value, so that what holds for one height holds
+  // for others.
+  int32_t steps() const noexcept { return kind == Kind::number && values.size() > size_t(kManyValues) ? kSteps : 0; }
+  double spacing() const noexcept { return (values.back() - values.front()) / double(values.size() - 1); }  // of numbers with steps, on average
   int32_t size() const noexcept { return int32_t(kind == Kind::word ? words.size() : values.size()); }
   // Of numbers: more than a step beyond the least and the largest value (any other than the only one): such are spelled out.
   bool beyond(double value) const noexcept;

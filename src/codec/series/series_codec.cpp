@@ -18,7 +18,7 @@
 namespace tw {
 namespace {
 
-constexpr const char* kFormatName = "tokenwerk series codec 1";
+constexpr const char* kFormatName = "tokenwerk series codec 2";
 constexpr size_t kMostValues = 256;
 constexpr size_t kMostChannels = 16384;
 constexpr size_t kLongestName = 1024;
@@ -27,7 +27,8 @@ constexpr size_t kBlock = size_t(1) << 14;
 constexpr size_t kLongestNumber = 320;    // letters of a number that is spelled out
 constexpr int32_t kRowEnd = 0, kSigns = 1, kChannels = 13;  // kSigns + i: letter i of kSpelling
 constexpr std::string_view kSpelling = "0123456789-.";
-constexpr int32_t kDeclares = 0, kMissing = 1, kSpelled = 2, kValues = 3;  // a channel's ids, from its first one on
+// A channel's ids, from its first one on: these, its values, then its steps down and up.
+constexpr int32_t kDeclares = 0, kMissing = 1, kSpelled = 2, kValues = 3;
 
 // The names of columns: those of the header, "column 3" where it has none; a name that is there twice gets a number.
 std::vector<std::string> names_of(const std::vector<std::string_view>* header, size_t columns) {
@@ -87,7 +88,7 @@ class SeriesCodec final : public Codec {
       const bool fresh = by_name_.emplace(channels_[c].name, c).second;
       TW_CHECK(fresh, data, "the channel \"{}\" is there twice", channels_[c].name);
       first_.push_back(next);
-      next += kValues + channels_[c].size();
+      next += kValues + channels_[c].size() + 2 * channels_[c].steps();
     }
     first_.push_back(next);
   }
@@ -117,6 +118,27 @@ class SeriesCodec final : public Codec {
   Cell cell_of(const Channel& channel, std::string_view field, bool decimal_comma, const Cell& before, bool begun, int64_t& unknown) const;
 
  private:
+  // A channel's id for a cell behind another one.
+  static int32_t id_of(const Channel& c, const Cell& before, const Cell& cell) {
+    if (cell.value == kNothing) return kMissing;
+    const int32_t most = c.steps();
+    const double step = cell.value >= 0 && before.value >= 0                        ? cell.value - before.value
+                        : cell.value == kBeyond && before.value == kBeyond && most > 0 ? std::round((cell.number - before.number) / c.spacing())
+                                                                                       : 0;
+    const bool exact = cell.value >= 0 || cell.number == before.number + step * c.spacing();
+    if (step != 0 && std::abs(step) <= most && exact) return kValues + c.size() + int32_t(step < 0 ? most + step : most + step - 1);
+    return cell.value == kBeyond ? kSpelled : kValues + cell.value;
+  }
+  // The other way, of what stands behind kValues: a value, or a step from what there was.
+  static void move(const Channel& c, int32_t id, Cell& cell) {
+    if (id < c.size()) {
+      cell.value = id;
+      return;
+    }
+    const int32_t place = id - c.size() - c.steps(), step = place < 0 ? place : place + 1;
+    if (cell.value == kBeyond) cell.number += step * c.spacing();
+    else cell.value = std::clamp((cell.value < 0 ? c.size() / 2 : cell.value) + step, 0, c.size() - 1);
+  }
   void for_rows(std::span<const int32_t> ids, const std::function<void(const std::vector<size_t>& columns, std::vector<Cell>& cells)>& row) const;
   nlohmann::json to_json() const {
     nlohmann::json list = nlohmann::json::array();
@@ -154,6 +176,11 @@ SeriesCodec::Cell SeriesCodec::cell_of(const Channel& channel, std::string_view 
   if (channel.kind == Channel::Kind::number) {
     cell.value = channel.beyond(value) ? kBeyond : channel.nearest(value);
     cell.number = value;
+    // Out there it goes on in steps as well, from the number the decoder has.
+    if (cell.value == kBeyond && before.value == kBeyond && channel.steps() > 0) {
+      const double steps = std::round((value - before.number) / channel.spacing());
+      if (std::abs(steps) <= channel.steps()) cell.number = before.number + steps * channel.spacing();
+    }
   } else {
     // From the time the decoder has, so that errors do not add up. The first row has no row before it.
     cell.value = begun ? channel.nearest(value - before.time) : channel.nearest(0);
@@ -187,8 +214,9 @@ void SeriesCodec::encode(const CodecInput& file, CodecSink& sink) const {
       const bool said = cell == now[c] && (begun[c] || cell.value == kNothing);
       if (cell.value != kNothing) begun[c] = true;
       if (!said) {
-        ids.push_back(first_[channel] + (cell.value == kNothing ? kMissing : cell.value == kBeyond ? kSpelled : kValues + cell.value));
-        if (cell.value == kBeyond)
+        const int32_t id = id_of(channels_[channel], now[c], cell);
+        ids.push_back(first_[channel] + id);
+        if (id == kSpelled)
           for (const char letter : channels_[channel].written(cell.number)) ids.push_back(kSigns + int32_t(kSpelling.find(letter)));
       }
       now[c] = cell;
@@ -237,7 +265,8 @@ void SeriesCodec::for_rows(std::span<const int32_t> ids, const std::function<voi
       columns.push_back(channel), now.emplace_back();
     } else if (column_of[channel] >= 0) {
       Cell& cell = now[size_t(column_of[channel])];
-      cell.value = what == kMissing ? kNothing : what == kSpelled ? kBeyond : what - kValues;
+      if (what < kValues) cell.value = what == kMissing ? kNothing : kBeyond;
+      else move(channels_[channel], what - kValues, cell);
       if (what == kSpelled && channels_[channel].kind == Channel::Kind::number) open = &cell;
       else if (what == kSpelled) cell.value = kNothing;
     }
@@ -382,7 +411,8 @@ std::unique_ptr<Codec> train_series(std::span<const std::filesystem::path> files
     for (ChannelCount& c : counts) c.end_file();
   }
   const auto room = int64_t(options.vocab_size) - kChannels - int64_t(kValues) * int64_t(counts.size());
-  const size_t most = size_t(std::clamp<int64_t>(room / std::max<int64_t>(1, int64_t(counts.size())), 2, kMostValues));
+  const int64_t share = room / std::max<int64_t>(1, int64_t(counts.size()));
+  const size_t most = size_t(std::clamp<int64_t>(share > kManyValues + 2 * kSteps ? share - 2 * kSteps : std::min<int64_t>(share, kManyValues), 2, kMostValues));
   std::vector<Channel> channels;
   std::vector<int64_t> channel_of(counts.size(), -1);
   for (size_t c = 0; c < counts.size(); ++c)
