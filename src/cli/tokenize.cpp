@@ -54,7 +54,7 @@ void tokenize_step(Job& job) {
       if (s.text_tokens() > 0) text = fmt::format(", {} of text, {:.2f} bytes a token", human_bytes(double(s.bytes)), s.bytes_per_token());
       log_info("{:<5} {} documents, {} tokens{}{}", name_of(split), s.documents, human_count(double(s.tokens)), text, s.reused ? " (kept)" : "");
       for (const CodedTokens& c : s.coded)
-        log_info("      {}: {} files, {} documents, {} tokens", c.kind, c.files, c.documents, human_count(double(c.tokens)));
+        log_info("      {}: {} files, {} documents, {} tokens, {} a second and core", c.kind, c.files, c.documents, human_count(double(c.tokens)), human_count(c.tokens_per_second()));
       if (!s.reused) tokens += s.tokens;
     }
     for (const CodecMeasures& c : result.codecs)

@@ -79,6 +79,7 @@ struct Passage {
 struct EncodedText {
   EncodedText(const TextTokenizer& t, const ChatTemplate* c) : tokenizer(t), chat(c) {}
   void add(std::string_view text) {
+    const double start = now_seconds();
     const auto begin = int64_t(ids.size());
     if (head.empty()) {
       tokenizer.encode(text, {}, ids);
@@ -88,6 +89,7 @@ struct EncodedText {
       head.clear();
     }
     if (!role.empty() && role != "assistant") leave(begin);
+    seconds += now_seconds() - start;
   }
   void begin_turn(const std::string& whose) {
     end_turn();
@@ -129,7 +131,7 @@ struct EncodedText {
     if (!untrained.empty() && untrained.back().end == begin) untrained.back().end = end;
     else untrained.push_back({begin, end});
   }
-  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(); }  // and give the memory back
+  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(), seconds = 0; }  // and give the memory back
 
   const TextTokenizer& tokenizer;
   const ChatTemplate* chat;
@@ -137,6 +139,7 @@ struct EncodedText {
   std::vector<TokenFile::Range> untrained;  // of ids
   std::string role;                         // whose turn is open
   std::string head;                         // that stands before the turn's text
+  double seconds = 0;                       // it took
 };
 
 class Tokenizing {
@@ -446,6 +449,7 @@ void Tokenizing::encode_split(Split split) {
     writer.append(text.ids);
     for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);
     open = text.role;
+    out.text_seconds += text.seconds;
     text.clear();
   };
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
@@ -492,6 +496,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   };
   struct Made {
     std::string reason;  // to leave it out
+    double seconds = 0;
     CodedFile file;
     std::vector<int32_t> ids;
   };
@@ -500,6 +505,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
     Made made;
     if (bad_.contains(&f)) return made;
     bool written = false;
+    const double start = now_seconds();
     try {
       const MappedFile map(inventory_.folder / f.path);
       if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
@@ -513,6 +519,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       if (written || (e.code() != ExitCode::no_input && e.code() != ExitCode::data)) throw;
       made.reason = e.what();
     }
+    made.seconds = now_seconds() - start;
     return made;
   };
   for (size_t begin = 0; begin < files.size();) {
@@ -535,7 +542,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       ++out.documents;
       auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == f.kind; });
       if (of == out.coded.end()) of = out.coded.insert(of, {.kind = f.kind});
-      ++of->files, of->documents += made.file.documents, of->tokens += made.file.tokens, of->bytes += f.bytes;
+      ++of->files, of->documents += made.file.documents, of->tokens += made.file.tokens, of->bytes += f.bytes, of->seconds += made.seconds;
     }
     progress_.files += int64_t(end - begin), progress_.bytes += bytes;
     report();

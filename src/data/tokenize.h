@@ -43,6 +43,8 @@ struct CodecMeasures {
 struct CodedTokens {
   std::string kind;                 // "molecule"
   int64_t files = 0, documents = 0, tokens = 0, bytes = 0;  // bytes: of the files
+  double seconds = 0;               // of threads
+  double tokens_per_second() const noexcept { return seconds > 0 ? double(tokens) / seconds : 0; }  // and core
 };
 
 struct SplitTokens {
@@ -52,6 +54,7 @@ struct SplitTokens {
   std::vector<CodedTokens> coded;  // which of the tokens are not text; their files are among the documents
   std::string checksum;        // of the tokens, as the file names it; "" = not known
   double seconds = 0;          // it took to make them
+  double text_seconds = 0;     // of threads, those of text alone
   bool reused = false;         // made by an earlier call
   int64_t text_tokens() const noexcept;
   double bytes_per_token() const noexcept { return text_tokens() > 0 ? double(bytes) / double(text_tokens()) : 0; }

@@ -26,10 +26,11 @@ void write_tokens_record(const TokensRecord& r, const std::filesystem::path& pat
                               {"bytes", s.bytes},
                               {"checksum", s.checksum},
                               {"seconds", s.seconds},
+                              {"text_seconds", s.text_seconds},
                               {"coded", nlohmann::json::array()}};
     for (const CodedTokens& c : s.coded)
       splits[name_of(split)]["coded"].push_back(
-          {{"kind", c.kind}, {"files", c.files}, {"documents", c.documents}, {"tokens", c.tokens}, {"bytes", c.bytes}});
+          {{"kind", c.kind}, {"files", c.files}, {"documents", c.documents}, {"tokens", c.tokens}, {"bytes", c.bytes}, {"seconds", c.seconds}});
   }
   nlohmann::json codecs = nlohmann::json::array();
   for (const CodecMeasures& c : r.codecs) {
@@ -91,8 +92,10 @@ std::optional<TokensRecord> read_tokens_record(const std::filesystem::path& path
       for (size_t i = 0; node.has("coded") && i < node["coded"].size(); ++i) {
         const JsonNode c = node["coded"].at(i);
         s.coded.push_back({c["kind"].text(), c["files"].whole(kMost), c["documents"].whole(kMost), c["tokens"].whole(kMost), c["bytes"].whole(kMost)});
+        if (c.has("seconds") && c["seconds"].raw().is_number()) s.coded.back().seconds = c["seconds"].raw().get<double>();
       }
       if (node["seconds"].raw().is_number()) s.seconds = node["seconds"].raw().get<double>();
+      if (node.has("text_seconds") && node["text_seconds"].raw().is_number()) s.text_seconds = node["text_seconds"].raw().get<double>();
     }
     return r;
   } catch (const Error&) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -121,6 +122,41 @@ std::string codecs(const RunRecord& run) {
   return table.empty() ? "" : "<h3>From files to tokens and back</h3>\n" + table.html("tokens/tokens.json");
 }
 
+// What tokens of each kind cost: their time on a core, and their share of the joules of tokenising by it.
+std::string costs(const RunRecord& run) {
+  struct Cost {
+    double files = 0, documents = 0, tokens = 0, bytes = 0, seconds = 0;
+  };
+  std::map<std::string, Cost> all;
+  const auto plus = [](double& sum, double v) { sum += std::isfinite(v) ? v : 0; };
+  if (const Json& splits = part_of(run.tokens, "splits"); splits.is_object())
+    for (const auto& [name, split] : splits.items()) {
+      Cost text;
+      plus(text.files, real_of(split, "documents")), plus(text.tokens, real_of(split, "tokens")), plus(text.bytes, real_of(split, "bytes")), plus(text.seconds, real_of(split, "text_seconds"));
+      if (const Json& coded = part_of(split, "coded"); coded.is_array())
+        for (const Json& c : coded) {
+          if (all.size() > kKinds) break;
+          Cost& of = all[text_of(c, "kind")];
+          plus(of.files, real_of(c, "files")), plus(of.documents, real_of(c, "documents")), plus(of.tokens, real_of(c, "tokens"));
+          plus(of.bytes, real_of(c, "bytes")), plus(of.seconds, real_of(c, "seconds"));
+          plus(text.files, -real_of(c, "files")), plus(text.tokens, -real_of(c, "tokens"));
+        }
+      if (text.tokens <= 0) continue;
+      Cost& of = all["text"];
+      of.files += text.files, of.documents += text.files, of.tokens += text.tokens, of.bytes += text.bytes, of.seconds += text.seconds;
+    }
+  if (all.size() < 1 || (all.size() == 1 && all.contains("text"))) return "";
+  double seconds = 0;
+  for (const auto& [name, c] : all) seconds += c.seconds;
+  const double joules = real_of(part_of(part_of(run.phases, "phases"), "tokenize"), "joules");
+  Table table("Tokens of each kind", {"Kind", ">Files", ">Documents", ">Tokens", ">Bytes", ">Tokens/s, one core", ">Bytes/s, one core", ">Joules a token"});
+  for (const auto& [name, c] : all)
+    table.row({escaped(name, 40), whole(c.files), whole(c.documents), whole(c.tokens), Cells::bytes(c.bytes), c.seconds > 0 ? count(c.tokens / c.seconds) : "–",
+               c.seconds > 0 ? Cells::bytes(c.bytes / c.seconds) : "–", Cells::joules(c.tokens > 0 && seconds > 0 ? joules * (c.seconds / seconds) / c.tokens : NAN)});
+  return "<h3>What tokens of each kind cost</h3>\n" + table.html("tokens/tokens.json") +
+         note("Joules of tokenising by the time of each kind, " + escaped(text_of(part_of(run.phases, "meter"), "kind") == "assumed" ? "at assumed watts" : "as measured", 40) + ".");
+}
+
 // Held-out series, gone on with.
 std::string forecasts(const RunRecord& run) {
   const Json& list = part_of(run.eval, "forecasts");
@@ -150,7 +186,7 @@ std::string forecasts(const RunRecord& run) {
 
 Section kinds(const RunRecord& run) {
   const Json& list = part_of(run.samples, "kinds");
-  std::string body = codecs(run) + forecasts(run);
+  std::string body = costs(run) + codecs(run) + forecasts(run);
   if (!list.is_array()) return {"kinds", "Beside text", body};
   size_t count = 0;
   for (const Json& kind : list) {
