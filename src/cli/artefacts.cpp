@@ -94,6 +94,34 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
   return made;
 }
 
+void write_page(const ModelAtWork& m, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const fs::path& folder) {
+  make_folders(folder);
+  std::string page;
+  int files = 0;
+  for (const IdSpan& span : codecs.ids().parts(ids)) {
+    if (!span.range) {
+      page += m.text().decode(span.ids, true);
+      continue;
+    }
+    const CodecKind& kind = *codec_kind(span.range->name);
+    std::string bytes;
+    try {
+      bytes = codecs.of(*span.range).decode(span.ids);
+    } catch (const Error& e) {
+      if (e.code() != ExitCode::data) throw;
+      continue;
+    }
+    if (kind.lines) {
+      page += bytes;
+      continue;
+    }
+    const std::string file = fmt::format("{}-{}.{}", name, ++files, kind.artefact);
+    write_file_atomically(folder / file, bytes);
+    page += fmt::format("{}[{}]({})", kind.name == "image" ? "!" : "", span.range->name, file);
+  }
+  write_file_atomically(folder / (name + ".md"), page + "\n");
+}
+
 std::vector<fs::path> write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const fs::path& path) {
   if (kind.lines) {
     AtomicFile out(path);

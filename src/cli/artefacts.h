@@ -41,4 +41,9 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
 // Error(cannot_create), Error(io).
 std::vector<std::filesystem::path> write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const std::filesystem::path& path);
 
+
+// A row of ids that mixes kinds as Markdown, FOLDER/NAME.md, with what is no text in files beside it ("0001-2.png") that the page leads to. What cannot be decoded is
+// left out. Error(cannot_create), Error(io).
+void write_page(const ModelAtWork& m, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const std::filesystem::path& folder);
+
 }  // namespace tw

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -76,12 +77,25 @@ bool tells_apart(const Names& names) {
   return false;
 }
 
-// What is no text has no bytes.
-bool all_text(const TokenFile& file, const std::vector<size_t>& members) {
-  return std::all_of(members.begin(), members.end(), [&](size_t d) { return file.documents()[d].bytes > 0; });
+// Documents of text alone: what is none has no bytes, and pages may have pictures in them.
+std::vector<bool> texts_of(const TokenFile& file, const TextTokenizer* tokenizer) {
+  std::vector<bool> texts;
+  int32_t first = std::numeric_limits<int32_t>::max();  // id that is no text: so are all behind it
+  if (tokenizer)
+    if (const IdSpace ids(*tokenizer); !ids.ranges().empty()) first = ids.ranges().front().begin;
+  for (const Document& d : file.documents()) {
+    bool text = d.bytes > 0;
+    for (int64_t i = d.first_token; text && tokenizer && i < d.first_token + d.tokens; ++i) text = file[i] < first;
+    texts.push_back(text);
+  }
+  return texts;
 }
 
-EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<size_t> members, const Evaluation& evaluation, double log2_vocabulary) {
+bool all_text(const std::vector<bool>& texts, const std::vector<size_t>& members) {
+  return std::all_of(members.begin(), members.end(), [&](size_t d) { return texts[d]; });
+}
+
+EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<size_t> members, const Evaluation& evaluation, const std::vector<bool>& texts, double log2_vocabulary) {
   EvaluatedPart p{.name = std::move(name), .documents = int64_t(members.size()), .members = std::move(members)};
   double sum = 0, first = 0;
   int64_t untrained = 0;
@@ -94,7 +108,7 @@ EvaluatedPart part(std::string name, const EvaluatedSplit& split, std::vector<si
   }
   p.loss = p.tokens ? sum / double(p.tokens) : NAN;
   p.perplexity = std::exp(p.loss);
-  p.bits_per_byte = p.bytes && untrained == 0 && all_text(*split.file, p.members) ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
+  p.bits_per_byte = p.bytes && untrained == 0 && all_text(texts, p.members) ? (sum / std::log(2.0) + first) / double(p.bytes) : NAN;
   return p;
 }
 
@@ -229,18 +243,19 @@ std::vector<EvaluatedSplit> evaluate_files(const ModelAtWork& m, const std::vect
                                   resolve_packing(config, m.model.type, {&s.file, 1}));
     std::vector<size_t> every(s.file->documents().size());
     for (size_t d = 0; d < every.size(); ++d) every[d] = d;
+    const std::vector<bool> texts = texts_of(*s.file, m.tokenizer.get());
     s.all = {.name = files[f].first,
              .documents = int64_t(every.size()),
              .tokens = e.tokens,
              .bytes = e.source_bytes,
              .loss = e.loss(),
              .perplexity = e.perplexity(),
-             .bits_per_byte = all_text(*s.file, every) ? e.bits_per_byte(m.model.vocab_size, s.file->size()) : NAN,
+             .bits_per_byte = all_text(texts, every) ? e.bits_per_byte(m.model.vocab_size, s.file->size()) : NAN,
              .members = every};
     std::map<std::string, std::vector<size_t>> members;
     for (size_t d = 0; d < domains[f].size(); ++d) members[domains[f][d]].push_back(d);
     if (members.size() < 2) continue;
-    for (auto& [name, documents] : members) s.domains.push_back(part(name, s, std::move(documents), e, log2_vocabulary));
+    for (auto& [name, documents] : members) s.domains.push_back(part(name, s, std::move(documents), e, texts, log2_vocabulary));
     std::stable_sort(s.domains.begin(), s.domains.end(), [](const EvaluatedPart& a, const EvaluatedPart& b) {
       return std::pair(a.name == "others", -a.bytes) < std::pair(b.name == "others", -b.bytes);
     });

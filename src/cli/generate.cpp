@@ -303,7 +303,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   arguments.option("--seed", seed, "generate.seed");
   arguments.option("--samples", samples_each, "Continuations of each prompt");
   arguments.option("--quantization", quantization, "none or int8: weights of 8 bits, read in half the time of bf16; on a CPU (generate.quantization)");
-  arguments.option("--as", as, "Documents of another kind that the model was trained on, by name or extension: molecule or smi; txt = text");
+  arguments.option("--as", as, "Documents of another kind that the model was trained on, by name or extension: molecule or smi; txt = text, md = pages of text in which others stand");
   arguments.option("--continue", go_on, "With --as: a file of the kind to go on from: speech, a table of measurements");
   arguments.option("--out", out_path, "Where they go: a file, or of kinds that are a file each a folder (default: standard output)");
   arguments.flag("--greedy", greedy, "Always the most likely token");
@@ -353,6 +353,21 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   if (!print_ids) (void)m.text();
 
   Generator generator(m.model, m.table, m.inference_weights(), stream);
+  if (as == "md") {
+    TW_CHECK(!out_path.empty() && go_on.empty(), config, "--as md makes pages with the files that stand in them: say with --out in which folder");
+    const CodecSet codecs = codecs_of(m);
+    int64_t tokens = 0, pages = 0;
+    for (const Sample& s : samples)
+      for (int64_t i = 0; i < samples_each; ++i) {
+        const Generation g = generator.run(s.ids, options, pages, [](int32_t) { stop_if_asked(); });
+        std::vector<int32_t> ids = s.ids;
+        ids.insert(ids.end(), g.ids.begin(), g.ids.end());
+        tokens += int64_t(g.ids.size());
+        write_page(m, codecs, ids, fmt::format("{:04}", ++pages), out_path);
+      }
+    log_info("{} pages, {} tokens: {}", pages, tokens, out_path);
+    return ExitCode::ok;
+  }
   if (!as.empty() && as != "txt") {
     const CodecSet codecs = codecs_of(m);
     const CodecRange* range = codecs.range_named(as);

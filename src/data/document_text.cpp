@@ -4,6 +4,7 @@
 
 #include "src/codec/text/tokenizer.h"
 #include "src/core/error.h"
+#include "src/data/embeds.h"
 #include "src/data/formats/format.h"
 #include "src/data/formats/packed.h"
 
@@ -13,8 +14,8 @@ namespace {
 class Taker final : public DocumentSink {
  public:
   Taker(const ScannedFile& file, const PersonalMask& mask, const std::function<void(std::string_view)>& take,
-        const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn)
-      : most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end), turn_(turn), masks_(!mask.empty()), personal_(mask, take) {}
+        const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn, const std::function<bool(const std::string&, bool)>& embed)
+      : path_(file.path), most_(2 * file.text_bytes + kSlack), take_(take), document_end_(document_end), turn_(turn), embed_(embed), masks_(!mask.empty()), personal_(mask, take) {}
   void text(std::string_view piece) override {
     // Another version of a library may read a little more; memory is planned for what was scanned.
     TW_CHECK(int64_t(piece.size()) <= most_, data, "it has much more text than was scanned: scan the folder again");
@@ -31,16 +32,26 @@ class Taker final : public DocumentSink {
     end();
     turn_(role);
   }
+  void embed(std::string_view target, std::string_view said, std::string_view literal) override {
+    const std::string path = embed_ ? linked_path(path_, target) : "";
+    if (path.empty()) return text(literal);
+    if (!embed_(path, false)) return text(literal);
+    text(said);
+    end();
+    embed_(path, true);
+  }
   void end() {
     if (masks_) personal_.end();
   }
 
  private:
   static constexpr int64_t kSlack = 1 << 20;
+  const std::string& path_;
   int64_t most_;
   const std::function<void(std::string_view)>& take_;
   const std::function<void()>& document_end_;
   const std::function<void(std::string_view)>& turn_;
+  const std::function<bool(const std::string&, bool)>& embed_;
   bool masks_;
   PersonalData personal_;
 };
@@ -48,13 +59,14 @@ class Taker final : public DocumentSink {
 }  // namespace
 
 bool read_document(const std::filesystem::path& folder, const ScannedFile& file, const PersonalMask& mask,
-                   const std::function<void(std::string_view)>& take, const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn) {
+                   const std::function<void(std::string_view)>& take, const std::function<void()>& document_end, const std::function<void(std::string_view)>& turn,
+                   const std::function<bool(const std::string&, bool)>& embed) {
   const Format* format = format_of_kind(file.kind);
   const auto encoding = encoding_of(file.encoding);
   TW_CHECK(format && (encoding || file.encoding.empty()), data, "{}: kind \"{}\" or encoding \"{}\" is not known", file.path,
            file.kind, file.encoding);
   DocumentFile document(folder / file.path, file.bytes);
-  Taker taker(file, mask, take, document_end, turn);
+  Taker taker(file, mask, take, document_end, turn, embed);
   try {
     extract(*format, encoding, document.content(), taker);
     taker.end();

@@ -14,10 +14,13 @@ class TextTokenizer;
 // Gives the text of `file` (of the inventory's folder) piece by piece, whole characters each, and says where one of
 // its documents ends and another follows. What is of a kind of `mask` is replaced (personal_data.h). False if its bytes
 // are not those that were scanned. Error(no_input) where it cannot be read, Error(data) where it has no text any more.
+// `embed` is asked (here = false) whether it takes the file that a link leads to (a path within the folder); then what the link says is given as text, and
+// it is told that the file stands here. Else the link is text as it is written.
 // `turn` is told whose turn of a conversation begins; without it turns are divided by an empty line.
 bool read_document(const std::filesystem::path& folder, const ScannedFile& file, const PersonalMask& mask,
                    const std::function<void(std::string_view)>& take, const std::function<void()>& document_end = [] {},
-                   const std::function<void(std::string_view role)>& turn = {});
+                   const std::function<void(std::string_view role)>& turn = {},
+                   const std::function<bool(const std::string& path, bool here)>& embed = {});
 
 // Where the ids of two parts are those of the whole. A letter or digit ends its piece under every rule but `none` and
 // `each_space` if something else follows, and no rule looks back. (Behind white space it would not do: how much of it

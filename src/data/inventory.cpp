@@ -61,6 +61,7 @@ ScannedFile file_of(const JsonNode& node) {
   if (node.has("turns")) f.turns = node["turns"].whole(kMost);
   f.content = node.text_or("content", "");
   f.caption = node.text_or("caption", "");
+  f.part_of = node.text_or("part_of", "");
   f.licence = node["licence"].text();
   f.source = node["source"].text();
   f.language = node["language"].text();
@@ -116,6 +117,8 @@ std::string Inventory::fingerprint() const {
         sum.update(part).update("\0", 1);  // a path holds anything but NUL
   for (const ScannedFile& f : files)
     if (f.state == FileState::used && !f.caption.empty()) sum.update(f.path).update("\0", 1).update(f.caption).update("\0", 1);
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::used && !f.part_of.empty()) sum.update(f.path).update("\0", 1).update(f.part_of).update("\0", 1);
   for (const ScannedFile& f : files)
     if (f.state == FileState::used && f.dealt_inside) sum.update(fmt::format("{} {} {} {}\n", f.path, shares.train, shares.val, shares.test));
   return sum.hex();
@@ -253,6 +256,7 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
                    {"turns", f.turns},
                    {"content", f.content},
                    {"caption", f.caption},
+                   {"part_of", f.part_of},
                    {"licence", f.licence},
                    {"source", f.source},
                    {"language", f.language},

@@ -14,6 +14,7 @@
 #include "src/core/thread_team.h"
 #include "src/core/utf8.h"
 #include "src/data/captions.h"
+#include "src/data/embeds.h"
 #include "src/data/folder_walk.h"
 #include "src/data/formats/format.h"
 #include "src/data/formats/packed.h"
@@ -25,6 +26,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kReasonsShown = 5;
+constexpr size_t kMostLinks = 1000;  // of a document
 constexpr size_t kHead = size_t(4) << 10;  // bytes in which a file says what it is
 constexpr size_t kLongestSaid = 200;
 
@@ -50,6 +52,12 @@ class Measure final : public DocumentSink {
   void end_document() override {
     personal_.end();
     signature_.feed("\n");
+  }
+  void embed(std::string_view target, std::string_view said, std::string_view literal) override {
+    const std::string path = linked_path(known_.file.path, target);
+    auto& links = known_.file.links;
+    if (!path.empty() && links.size() < kMostLinks && std::find(links.begin(), links.end(), path) == links.end()) links.push_back(path);
+    DocumentSink::embed(target, said, literal);
   }
   void turn(std::string_view role, bool first) override {
     ++known_.file.turns;
@@ -246,6 +254,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
     TW_FAIL(data, "nothing usable in {}{}", folder.string(),
             inventory.files.empty() ? ": there are no files" : reasons);
   }
+  place_embeds(inventory);
   deal_splits(inventory);
   return inventory;
 }

@@ -11,7 +11,7 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMagic = "tokenwerk scan 3\n";  // to be raised when what is read of a file changes
+constexpr std::string_view kMagic = "tokenwerk scan 4\n";  // to be raised when what is read of a file changes
 constexpr size_t kBuffer = size_t(1) << 18;
 constexpr size_t kMaxCache = size_t(8) << 30;
 
@@ -56,6 +56,8 @@ std::string record_of(const KnownFile& k) {
   for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.licence, &f.source}) put(body, *text);
   for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes, f.turns}) put(body, v);
   for (const int64_t count : f.findings) put(body, count);
+  put(body, int64_t(f.links.size()));
+  for (const std::string& link : f.links) put(body, link);
   body.append(reinterpret_cast<const char*>(k.signature.data()), sizeof k.signature);
   std::string out;
   put(out, int64_t(body.size()));
@@ -70,6 +72,8 @@ bool read_record(std::string_view body, KnownFile& k) {
   f.state = fields.number() ? FileState::broken : FileState::used;
   f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number(), f.turns = fields.number();
   for (int64_t& count : f.findings) count = fields.number();
+  f.links.clear();
+  for (int64_t n = fields.number(); n > 0 && fields.good(); --n) f.links.push_back(fields.text());
   const std::string_view signature = fields.take(sizeof k.signature);
   if (!fields.good() || !fields.done()) return false;
   std::memcpy(k.signature.data(), signature.data(), sizeof k.signature);

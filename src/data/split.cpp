@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 
 #include "src/codec/kinds.h"
 #include "src/core/error.h"
@@ -65,12 +66,18 @@ void deal_splits(Inventory& inventory) {
   const auto of = [&](const CodecKind* kind) {
     std::vector<ScannedFile*> used;
     for (ScannedFile& f : inventory.files)
-      if (f.state == FileState::used && codec_kind(f.kind) == kind) used.push_back(&f);
+      if (f.state == FileState::used && codec_kind(f.kind) == kind && f.part_of.empty()) used.push_back(&f);
     return used;
   };
   if (const auto texts = of(nullptr); !texts.empty()) deal(inventory, texts, nullptr);
   for (const CodecKind* kind : codec_kinds())
     if (const auto files = of(kind); !files.empty()) deal(inventory, files, kind);
+  // What stands in a document goes where that one goes.
+  std::map<std::string_view, Split> split_of;
+  for (const ScannedFile& f : inventory.files)
+    if (f.state == FileState::used && f.part_of.empty()) split_of[f.path] = f.split;
+  for (ScannedFile& f : inventory.files)
+    if (f.state == FileState::used && !f.part_of.empty()) f.split = split_of[f.part_of], f.dealt_inside = false;
 }
 
 SplitShares parse_split(std::string_view text) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <unordered_map>
 #include <span>
 #include <utility>
 
@@ -44,6 +45,7 @@ struct Work {
   std::function<void(size_t slot, std::string_view text)> part;  // on any thread; what it makes is kept in the slot
   // The same, where a turn of a conversation begins; `within`: the slot begins within it. {} = turns are divided by an empty line.
   std::function<void(size_t slot, const std::string& role, bool within)> turn;
+  std::function<void(size_t slot, const ScannedFile& file)> embed;  // the same, where a file of a codec's kind stands; {} = it is passed over
   std::function<void(size_t slot)> document_end;                 // the same, between two documents of a file
   std::function<void(size_t slot)> collect;                      // takes it, in the order of the text
   std::function<void(const ScannedFile& file, int64_t text_bytes)> end;
@@ -53,21 +55,28 @@ struct Work {
 struct Passage {
   struct Mark {
     size_t at;
-    std::string role;  // "" = a document ends
+    std::string role;                    // whose turn begins; "" = a document ends
+    const ScannedFile* file = nullptr;   // or one stands here
   };
   std::string text;
   std::vector<Mark> marks;
   std::string within;  // whose turn the passage begins in
   void end_document() { marks.push_back({text.size(), ""}); }
   void turn(std::string_view role) { marks.push_back({text.size(), std::string(role)}); }
+  void embed(const ScannedFile* file) { marks.push_back({text.size(), "", file}); }
   // Whose turn it ends in.
-  std::string open() const { return marks.empty() ? within : marks.back().role; }
+  std::string open() const {
+    const auto last = std::find_if(marks.rbegin(), marks.rend(), [](const Mark& mark) { return !mark.file; });
+    return last == marks.rend() ? within : last->role;
+  }
   void give(size_t slot, const Work& work) const {
     size_t begin = 0;
     if (!within.empty() && work.turn) work.turn(slot, within, true);
     for (const Mark& mark : marks) {
       if (mark.at > begin) work.part(slot, std::string_view(text).substr(begin, mark.at - begin));
-      if (mark.role.empty()) work.document_end(slot);
+      if (mark.file && work.embed) work.embed(slot, *mark.file);
+      else if (mark.file) {
+      } else if (mark.role.empty()) work.document_end(slot);
       else if (work.turn) work.turn(slot, mark.role, false);
       begin = mark.at;
     }
@@ -131,7 +140,7 @@ struct EncodedText {
     if (!untrained.empty() && untrained.back().end == begin) untrained.back().end = end;
     else untrained.push_back({begin, end});
   }
-  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(), seconds = 0; }  // and give the memory back
+  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(), seconds = 0, embedded.clear(), unread.clear(); }  // and give the memory back
 
   const TextTokenizer& tokenizer;
   const ChatTemplate* chat;
@@ -140,6 +149,8 @@ struct EncodedText {
   std::string role;                         // whose turn is open
   std::string head;                         // that stands before the turn's text
   double seconds = 0;                       // it took
+  std::vector<std::pair<std::string, CodedTokens>> embedded;              // files of codecs' kinds that stand in it
+  std::vector<std::pair<const ScannedFile*, std::string>> unread;         // and those that could not be read, with the reason
 };
 
 class Tokenizing {
@@ -147,9 +158,11 @@ class Tokenizing {
   Tokenizing(const Inventory& inventory, const TokenizeOptions& options)
       : inventory_(inventory), options_(options), team_(std::max(1, options.threads)) {
     for (const ScannedFile& f : inventory.files)
-      if (f.state == FileState::used)
+      if (f.state == FileState::used) {
+        if (!f.part_of.empty()) parts_.emplace(f.path, &f);
         for (const Split split : kSplits)
           if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
+      }
     request_.inventory = inventory.fingerprint();
     if (const CodecTraining usual; options.audio != usual.audio || options.image_size != usual.image_size)
       request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {}", options.audio, options.image_size)).hex();
@@ -171,6 +184,21 @@ class Tokenizing {
   void keep(Split split, const SplitTokens& earlier);
   void encode_split(Split split);
   void encode_coded(Split split, TokenFileWriter& writer);
+  // A file that stands in a document; on any thread.
+  void embed(const ScannedFile& file, EncodedText& text) const;
+  // The file at `path` where it stands in `document`; nullptr = it does not.
+  const ScannedFile* part_of(const ScannedFile& document, const std::string& path) const {
+    const auto found = parts_.find(path);
+    return found != parts_.end() && found->second->part_of == document.path ? found->second : nullptr;
+  }
+  const Codec& codec_of(const ScannedFile& file) const {
+    return **std::find_if(codecs_.begin(), codecs_.end(), [&](const auto& codec) { return codec->name() == file.kind; });
+  }
+  static void add_coded(SplitTokens& out, const std::string& kind, const CodedTokens& more) {
+    auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == kind; });
+    if (of == out.coded.end()) of = out.coded.insert(of, {.kind = kind});
+    of->files += more.files, of->documents += more.documents, of->tokens += more.tokens, of->bytes += more.bytes, of->seconds += more.seconds;
+  }
   void measure_codecs();
   // A caption without what data.mask puts out of sight.
   std::string masked(const std::string& caption) const {
@@ -194,6 +222,8 @@ class Tokenizing {
   const TokenizeOptions& options_;
   ThreadTeam team_;
   std::array<Files, 3> files_, coded_;  // text, and what goes through codecs
+  std::unordered_map<std::string, const ScannedFile*> parts_;  // of documents, by path
+  std::vector<CodecRange> ranges_;       // of codecs_
   TokensRecord request_;
   std::optional<TokensRecord> earlier_;  // of the same request
   std::unique_ptr<TextTokenizer> tokenizer_;
@@ -236,7 +266,12 @@ void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Wor
     try {
       const bool same = read_document(
           inventory_.folder, *group[i], options_.mask, [&](std::string_view piece) { passage.text += piece; }, [&] { passage.end_document(); },
-          [&](std::string_view role) { passage.turn(role); });
+          [&](std::string_view role) { passage.turn(role); },
+          [&](const std::string& path, bool here) {
+            const ScannedFile* file = part_of(*group[i], path);
+            if (file && here) passage.embed(file);
+            return file != nullptr;
+          });
       if (!same) reasons[i] = kChanged;
     } catch (const Error& e) {
       if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
@@ -303,6 +338,11 @@ void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work)
         take(true);
         round.back().turn(role);
         if (taken >= kRound) encode_round();
+      },
+      [&](const std::string& path, bool here) {
+        const ScannedFile* part = part_of(file, path);
+        if (part && here) take(true), round.back().embed(part);
+        return part != nullptr;
       });
   TW_CHECK(same, data, "{} changed while it was read: scan the folder again", (inventory_.folder / file.path).string());
   take(true);
@@ -316,6 +356,7 @@ std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
   read("train tokenizer", files_[size_t(Split::train)], Cuts::words,
        {.part = [&](size_t slot, std::string_view text) { texts[slot].emplace_back(text); },
         .turn = {},
+        .embed = {},
         .document_end = [](size_t) {},
         .collect =
             [&](size_t slot) {
@@ -356,6 +397,8 @@ void Tokenizing::make_tokenizer() {
     save = true;
     result_.tokenizer_reused = false;
   }
+  const IdSpace space(*tokenizer_);
+  ranges_.assign(space.ranges().begin(), space.ranges().end());
   if (save) tokenizer_->save_tokenizer_json(result_.tokenizer);
   result_.tokenizer_hash = tokenizer_->hash();
   result_.vocab_size = tokenizer_->vocab_size();
@@ -450,6 +493,8 @@ void Tokenizing::encode_split(Split split) {
     for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);
     open = text.role;
     out.text_seconds += text.seconds;
+    for (const auto& [kind, tokens] : text.embedded) add_coded(out, kind, tokens);
+    for (const auto& [file, reason] : text.unread) leave_out(*file, reason);
     text.clear();
   };
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
@@ -459,6 +504,7 @@ void Tokenizing::encode_split(Split split) {
               if (within) slots[slot].role = role;
               else slots[slot].begin_turn(role);
             },
+        .embed = [&](size_t slot, const ScannedFile& file) { embed(file, slots[slot]); },
         .document_end = [&](size_t slot) { slots[slot].end_document(eod_); },
         .collect = [&](size_t slot) { give(slots[slot]); },
         .end =
@@ -483,6 +529,25 @@ void Tokenizing::encode_split(Split split) {
   out.seconds = now_seconds() - start;
 }
 
+void Tokenizing::embed(const ScannedFile& file, EncodedText& text) const {
+  if (bad_.contains(&file)) return;
+  const double start = now_seconds();
+  const size_t begin = text.ids.size();
+  try {
+    const MappedFile map(inventory_.folder / file.path);
+    TW_CHECK(Sha256().update(map.text()).hex() == file.sha256, data, "{}", kChanged);
+    const auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const CodecRange& r) { return r.name == file.kind; });
+    const CodedFile coded = encode_file(codec_of(file), *range, {map.text(), inventory_.folder / file.path}, {}, [&](const std::vector<int32_t>& block) {
+      text.ids.insert(text.ids.end(), block.begin(), block.end());
+    });
+    text.embedded.push_back({file.kind, {.kind = file.kind, .documents = coded.documents, .tokens = coded.tokens, .bytes = file.bytes, .seconds = now_seconds() - start}});
+  } catch (const Error& e) {
+    if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
+    text.ids.resize(begin);
+    text.unread.emplace_back(&file, e.what());
+  }
+}
+
 // Files side by side where they are short, one after the other where they are long.
 void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   const Files& files = coded_[size_t(split)];
@@ -491,9 +556,6 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   const IdSpace ids(*tokenizer_);
   progress_ = {.phase = kPhases[size_t(split)], .total_files = int64_t(files.size())};
   for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
-  const auto codec_of = [&](const ScannedFile& file) {
-    return std::find_if(codecs_.begin(), codecs_.end(), [&](const auto& codec) { return codec->name() == file.kind; });
-  };
   struct Made {
     std::string reason;  // to leave it out
     double seconds = 0;
@@ -503,7 +565,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   // Long files go to the writer at once.
   const auto make = [&](const ScannedFile& f, bool at_once) {
     Made made;
-    if (bad_.contains(&f)) return made;
+    if (bad_.contains(&f) || !f.part_of.empty()) return made;
     bool written = false;
     const double start = now_seconds();
     try {
@@ -511,7 +573,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
       CodedRow row{.eod = eod_, .caption = masked(f.caption), .words = [&](std::string_view caption) { return tokenizer_->encode(caption, {}); }, .keep = {}};
       if (f.dealt_inside) row.keep = [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; };
-      made.file = encode_file(**codec_of(f), *ids.named(f.kind), {map.text(), inventory_.folder / f.path}, row, [&](const std::vector<int32_t>& block) {
+      made.file = encode_file(codec_of(f), *ids.named(f.kind), {map.text(), inventory_.folder / f.path}, row, [&](const std::vector<int32_t>& block) {
         if (at_once) written = true, writer.append(block);
         else made.ids.insert(made.ids.end(), block.begin(), block.end());
       });
@@ -540,9 +602,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       document.path = f.path, document.sha256 = f.sha256, document.licence = f.licence;
       writer.end_document(document);
       ++out.documents;
-      auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == f.kind; });
-      if (of == out.coded.end()) of = out.coded.insert(of, {.kind = f.kind});
-      ++of->files, of->documents += made.file.documents, of->tokens += made.file.tokens, of->bytes += f.bytes, of->seconds += made.seconds;
+      add_coded(out, f.kind, {.kind = f.kind, .files = 1, .documents = made.file.documents, .tokens = made.file.tokens, .bytes = f.bytes, .seconds = made.seconds});
     }
     progress_.files += int64_t(end - begin), progress_.bytes += bytes;
     report();

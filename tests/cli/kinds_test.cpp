@@ -216,6 +216,26 @@ TEST_F(Kinds, PicturesAreMadeForTheirCaptions) {
   EXPECT_THAT(again.err, testing::Not(HasSubstr("tokens (kept)")));
 }
 
+// A page, its picture within: one document, from the folder to the page that is made.
+TEST_F(Kinds, PagesWithPicturesBecomePagesWithPictures) {
+  for (int i = 0; i < 20; ++i) {
+    write(fmt::format("pages/{}.md", i), fmt::format("Part {} is\n![shown](img/{}.png)\nhere.\n", i, i));
+    Picture p{.width = 8, .height = 8, .channels = 1, .pixels = std::vector<uint8_t>(64, uint8_t(12 * i))};
+    write(fmt::format("pages/img/{}.png", i), png_of(p));
+  }
+  const Ended e = tokenwerk(Words{"factory", path("pages"), "--out", path("run"), "--data.near_duplicates", "0", "--generate.documents", "2"} + tiny(250) + Words{"--training.seq_len", "64"});
+  ASSERT_EQ(e.code, 0) << e.err;
+  const auto tokens = json(path("run/tokens/tokens.json"))["splits"]["train"];
+  EXPECT_EQ(tokens["coded"][0]["files"], 0) << "they are no documents of their own";
+  EXPECT_EQ(tokens["coded"][0]["documents"], tokens["documents"]);
+  for (const auto& split : json(path("run/eval.json"))["splits"]) EXPECT_TRUE(split["bits_per_byte"].is_null()) << "a picture has no bytes of text";
+  const Ended made = tokenwerk({"generate", path("run"), "--as", "md", "--prompt", "Part 3 is\n", "--greedy", "-n", "40", "--out", path("made")});
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_THAT(read_file(path("made/0001.md"), 1 << 20), HasSubstr("![image](0001-1.png)"));
+  EXPECT_EQ(decode_png(read_file(path("made/0001-1.png"), 1 << 20), 64).width, 8);
+  EXPECT_EQ(tokenwerk({"generate", path("run"), "--as", "md", "--prompt", "x"}).code, 64) << "pages want a folder";
+}
+
 TEST_F(Kinds, AFileWithoutOneMoleculeIsNamed) {
   const std::string folder = documents();
   write("documents/bad.smi", "C1CC\nnonsense\n");

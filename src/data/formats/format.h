@@ -23,6 +23,11 @@ class DocumentSink {
     (void)role;
     if (!first) text("\n\n");
   }
+  // A link that may lead to a file that stands here: where to, relative to the document; what it says; and how it is written.
+  virtual void embed(std::string_view target, std::string_view said, std::string_view literal) {
+    (void)target, (void)said;
+    text(literal);
+  }
   // What a person should know of a file that can be used all the same: "3 of 100 lines are no JSON …".
   virtual void note(std::string) {}
   // Where the document says it is from.

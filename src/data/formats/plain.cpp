@@ -1,4 +1,4 @@
-// Plain text, Markdown and source code: the text is the file, its marks included.
+// Plain text and source code: the text is the file.
 #include <algorithm>
 
 #include "src/core/error.h"
@@ -11,7 +11,6 @@ constexpr std::string_view kTextExtensions[] = {"txt", "text", "rst", "adoc", "a
 constexpr std::string_view kTextNames[] = {"readme",  "news",    "todo",  "changelog", "changes",   "authors", "thanks",       "credits",
                                            "install", "history", "notes", "faq",       "bugs",      "hacking", "contributing", "contributors",
                                            "copying.readme", "readme.debian", "news.debian", "changelog.debian", "maintainers"};
-constexpr std::string_view kMarkdownExtensions[] = {"md", "markdown", "mdown", "org"};
 constexpr std::string_view kSourceExtensions[] = {
     "c",   "h",   "cc",   "cpp",  "cxx", "hh",  "hpp", "hxx", "inl",  "cu",    "cuh",  "m",    "mm",   "py",    "pyi",  "pyx",   "rb",   "pl",    "pm",
     "php", "lua", "tcl",  "r",    "jl",  "js",  "mjs", "cjs", "jsx",  "ts",    "tsx",  "vue",  "css",  "scss",  "less", "java",  "kt",   "kts",   "scala",
@@ -45,7 +44,6 @@ void copy_source(TextReader& file, DocumentSink& sink) {
 }  // namespace
 
 const Format kPlainText = {.kind = "text", .extensions = kTextExtensions, .from_text = copy, .names = kTextNames};
-const Format kMarkdown = {.kind = "markdown", .extensions = kMarkdownExtensions, .from_text = copy};
 const Format kSource = {.kind = "source", .extensions = kSourceExtensions, .from_text = copy_source, .names = kSourceNames};
 
 }  // namespace tw
