@@ -24,6 +24,8 @@ void scan_step(Job& job, size_t shown) {
     options.leave_out = {job.run.path()};
     options.kinds = job.config.get<std::vector<std::string>>("data.kinds");
     options.near_duplicates = job.config.get<double>("data.near_duplicates");
+    options.languages = job.config.get<std::vector<std::string>>("data.languages");
+    options.quality = job.config.get<std::string>("data.quality") == "gopher";
     options.threads = all_cores();
     options.progress = [&](const ScanProgress& p) {
       job.stop_if_due();

@@ -48,6 +48,8 @@ constexpr ConfigKey kKeys[] = {
     {"data.eod_id", integer, "-1", -1, 1 << 24, "", "Token that ends a document, where the token files do not say it; -1 = as they say."},
     {"data.split", text, "0.9,0.05,0.05", 0, 0, "", "Shares of train, val and test when a folder is scanned; files are dealt by the hash of their content."},
     {"data.near_duplicates", real, "0.8", 0, 1, "", "Similarity of words from which on files of a folder count as near duplicates, of which the first is kept (MinHash, Jaccard of runs of five words), 0.5 to 1; 0 = not looked for."},
+    {"data.languages", text_list, "[]", 0, 0, "", "Languages of documents that are used, as ISO 639-1 codes: [\"de\", \"en\"]; unknown stands for what is not certain; [] = all."},
+    {"data.quality", choice, "none", 0, 0, "none gopher", "gopher: leave out documents that do not read like text: few words, few letters, lists alone, lines that repeat (Rae et al. 2021, A1.1)."},
     {"data.kinds", text_list, "[\"all\"]", 0, 0, "", "Kinds of files beside text that become tokens of their own: audio, image, molecule, series, or all; [] = none, tables are text."},
     {"data.mask", text_list, "[]", 0, 0, "", "What is replaced in documents before they become tokens: email, iban, phone, card, key, or all."},
     {"data.folder", text, "", 0, 0, "", "Folder of documents to scan. The commands' DIR sets it."},

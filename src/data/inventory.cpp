@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kVersion = 2;
 constexpr size_t kMaxInventory = size_t(2) << 30;  // bytes of the file: six million files
-constexpr std::array<const char*, 5> kStates = {"used", "duplicate", "near_duplicate", "skipped", "broken"};
+constexpr std::array<const char*, 6> kStates = {"used", "duplicate", "near_duplicate", "filtered", "skipped", "broken"};
 constexpr size_t kKinds = 20;  // in the table
 constexpr size_t kLongestKind = 9, kMostKinds = 10000;
 
@@ -62,6 +62,7 @@ ScannedFile file_of(const JsonNode& node) {
   f.content = node.text_or("content", "");
   f.caption = node.text_or("caption", "");
   f.part_of = node.text_or("part_of", "");
+  f.quality = node.text_or("quality", "");
   f.licence = node["licence"].text();
   f.source = node["source"].text();
   f.language = node["language"].text();
@@ -219,6 +220,7 @@ std::string Inventory::table(size_t shown) const {
   list(FileState::broken, "broken");
   list(FileState::duplicate, "duplicates, dropped");
   list(FileState::near_duplicate, "near duplicates, dropped");
+  list(FileState::filtered, "left out by data.languages or data.quality");
   size_t noted = 0;
   for (const ScannedFile& f : files)
     if (f.state == FileState::used && !f.note.empty() && noted++ < shown) out += fmt::format("note: {}: {}\n", printable(f.path), printable(f.note));
@@ -257,6 +259,7 @@ void write_inventory(const Inventory& inventory, const std::filesystem::path& pa
                    {"content", f.content},
                    {"caption", f.caption},
                    {"part_of", f.part_of},
+                   {"quality", f.quality},
                    {"licence", f.licence},
                    {"source", f.source},
                    {"language", f.language},

@@ -20,6 +20,7 @@
 #include "src/data/formats/packed.h"
 #include "src/data/language.h"
 #include "src/data/scan_cache.h"
+#include "src/data/text_quality.h"
 
 namespace tw {
 namespace fs = std::filesystem;
@@ -48,10 +49,12 @@ class Measure final : public DocumentSink {
     if (head_.size() < kLanguageText) head_ += piece.substr(0, kLanguageText - head_.size());
     personal_.feed(piece);
     signature_.feed(piece);
+    quality_.feed(piece);
   }
   void end_document() override {
     personal_.end();
     signature_.feed("\n");
+    quality_.feed("\n");
   }
   void embed(std::string_view target, std::string_view said, std::string_view literal) override {
     const std::string path = linked_path(known_.file.path, target);
@@ -71,6 +74,7 @@ class Measure final : public DocumentSink {
     personal_.end();
     f.findings = personal_.counts();
     known_.signature = signature_.finish();
+    if (f.kind != "source") f.quality = quality_.finish();
     if (f.kind != "source") f.language = language_of(head_);
     const std::string_view head = std::string_view(head_).substr(0, kHead);
     if (std::string id = said_behind(head, "SPDX-License-Identifier:"); !id.empty()) f.licence = "SPDX: " + id;
@@ -88,6 +92,7 @@ class Measure final : public DocumentSink {
   std::string head_;
   PersonalData personal_;
   SignatureBuilder signature_;
+  TextQuality quality_;
 };
 
 // The same of a codec's kind. Error(data) where nothing of it can be used.
@@ -150,6 +155,20 @@ std::vector<const CodecKind*> kinds_named(const std::vector<std::string>& names)
     kinds.push_back(kind);
   }
   return kinds;
+}
+
+// What the user does not want of what could be used. Source code has no language and is no prose.
+void filter(Inventory& inventory, const ScanOptions& options) {
+  const auto wanted = [&](const std::string& language) {
+    return options.languages.empty() || std::find(options.languages.begin(), options.languages.end(), language.empty() ? std::string("unknown") : language) != options.languages.end();
+  };
+  for (ScannedFile& f : inventory.files) {
+    if (f.state != FileState::used || codec_kind(f.kind) || f.kind == "source") continue;
+    if (!wanted(f.language)) f.reason = "its language is " + (f.language.empty() ? "unknown" : f.language);
+    else if (options.quality && !f.quality.empty()) f.reason = f.quality;
+    else continue;
+    f.state = FileState::filtered;
+  }
 }
 
 // signatures: of the files at `places`.
@@ -243,11 +262,12 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   }
   add_captions(inventory);
   drop_duplicates(inventory);
+  filter(inventory, options);
   if (options.near_duplicates > 0) drop_near_duplicates(inventory, meant, signatures, options.near_duplicates);
   if (inventory.sum(FileState::used).files == 0) {
     std::string reasons;
     size_t shown = 0;
-    for (const FileState state : {FileState::broken, FileState::skipped})
+    for (const FileState state : {FileState::broken, FileState::filtered, FileState::skipped})
       for (const ScannedFile& f : inventory.files)
         if (f.state == state && shown < kReasonsShown && ++shown) reasons += fmt::format("\n  {}: {}", f.path, f.reason);
     if (inventory.files.size() > shown) reasons += fmt::format("\n  and {} more files", inventory.files.size() - shown);

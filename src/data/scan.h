@@ -29,6 +29,7 @@ enum class FileState : uint8_t {
   used,            // has text, belongs to a split
   duplicate,       // the same bytes as a used file earlier in the list
   near_duplicate,  // nearly the same words as a used file earlier in the list (near_duplicates.h)
+  filtered,        // left out by data.languages or data.quality
   skipped,         // not meant to be read: other kind, hidden, licence text, link
   broken           // meant to be read, but has no text we can use
 };
@@ -52,6 +53,7 @@ struct ScannedFile {
   std::string source;        // where the file, or the nearest licence file, says it is from; "" = unknown
   std::string language;      // ISO 639-1, of the beginning; "" = unknown
   std::string duplicate_of;  // path, of both kinds of duplicates
+  std::string quality;       // why it does not read like a text (text_quality.h); "" = it does, or is none
   std::string note;          // what a person should know of it though it is used
   PersonalCounts findings{};     // of secrets and personal data, by kind
   Split split = Split::train;    // of used files
@@ -84,6 +86,8 @@ struct ScanProgress {
 struct ScanOptions {
   SplitShares shares;
   double near_duplicates = 0;  // similarity from which on files count as near duplicates, 0.5 to 1; 0 = not looked for
+  std::vector<std::string> languages = {};  // ISO 639-1, "unknown" = where it is not certain: documents of others are left out; empty = none are
+  bool quality = false;        // leave out what does not read like a text
   std::vector<std::string> kinds = {"all"};  // of codecs that are used: their names, or all
   std::vector<std::filesystem::path> leave_out;  // folders and files that are passed over: the run's own output
   int threads = 1;                               // the result does not depend on it

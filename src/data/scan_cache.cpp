@@ -11,7 +11,7 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMagic = "tokenwerk scan 4\n";  // to be raised when what is read of a file changes
+constexpr std::string_view kMagic = "tokenwerk scan 5\n";  // to be raised when what is read of a file changes
 constexpr size_t kBuffer = size_t(1) << 18;
 constexpr size_t kMaxCache = size_t(8) << 30;
 
@@ -53,7 +53,7 @@ class Fields {
 std::string record_of(const KnownFile& k) {
   std::string body;
   const ScannedFile& f = k.file;
-  for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.licence, &f.source}) put(body, *text);
+  for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.quality, &f.licence, &f.source}) put(body, *text);
   for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes, f.turns}) put(body, v);
   for (const int64_t count : f.findings) put(body, count);
   put(body, int64_t(f.links.size()));
@@ -68,7 +68,7 @@ std::string record_of(const KnownFile& k) {
 bool read_record(std::string_view body, KnownFile& k) {
   Fields fields(body);
   ScannedFile& f = k.file;
-  for (std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.licence, &f.source}) *text = fields.text();
+  for (std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.quality, &f.licence, &f.source}) *text = fields.text();
   f.state = fields.number() ? FileState::broken : FileState::used;
   f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number(), f.turns = fields.number();
   for (int64_t& count : f.findings) count = fields.number();

@@ -62,7 +62,7 @@ TEST_F(Scan, SaysOfEachFileWhatItIs) {
   options.leave_out = {docs() / "run"};
   const Inventory inventory = scan(docs(), options);
   std::map<std::string, std::string> states;
-  const char* names[] = {"used", "duplicate", "near duplicate", "skipped", "broken"};
+  const char* names[] = {"used", "duplicate", "near duplicate", "filtered", "skipped", "broken"};
   for (const ScannedFile& f : inventory.files) states[f.path] = names[size_t(f.state)];
   const std::map<std::string, std::string> expected = {
       {"LICENSE", "skipped"},        {"a.txt", "used"},           {"b.md", "used"},          {"bad\uFFFD.txt", "broken"},

@@ -66,7 +66,7 @@ TEST_F(Sweeps, AGridIsRunRankedAndRepeated) {
 }
 
 TEST_F(Sweeps, AnInterruptedSweepEndsAsOneThatNobodyTouched) {
-  config(kGrid, 150, "[checkpoint]\ninterval = 40\n");
+  config(kGrid, 1000, "[checkpoint]\ninterval = 400\n");
   ASSERT_EQ(sweep({"--training.threads", "1"}, "whole").code, 0);
   // Stopped by signals in the middle of a trial, and killed: the trial saves itself then.
   int stopped = 0;

@@ -58,7 +58,7 @@ std::string named_files(const char* caption, const std::vector<Documents::Named>
 
 std::string states(const Documents& d) {
   std::string list;
-  for (const char* state : {"used", "duplicate", "near_duplicate", "broken", "skipped"}) {
+  for (const char* state : {"used", "duplicate", "near_duplicate", "filtered", "broken", "skipped"}) {
     const auto found = d.states.find(state);
     if (found == d.states.end()) continue;
     std::string name = state;
