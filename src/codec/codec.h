@@ -34,6 +34,7 @@ struct CodecInput {
   CodecInput(const char* content) : bytes(content) {}
   std::string_view bytes;
   std::filesystem::path path;
+  int variants = 0;  // how many times a document is to be written in another way besides, where its kind has several: for training
 };
 
 // A file of a kind and the words that go with it ("" = none).
@@ -55,6 +56,8 @@ class CodecSink {
   virtual void caption(std::string) {}
   // Between two documents of a file that holds several (lines of molecules).
   virtual void end_document() {}
+  // The document that begins is the one before, written in another way: where that one goes it goes as well.
+  virtual void variant() {}
   // What of the file could not be used: "3 of 100 molecules are left out: line 7: …".
   virtual void note(std::string) {}
 };

@@ -25,6 +25,7 @@ class Row final : public CodecSink {
     if (block_.size() >= kBlock && !options_.keep) give();
   }
   void end_document() override { open(), end(); }
+  void variant() override { variant_ = true; }
   void note(std::string text) override { file.note += (file.note.empty() ? "" : "; ") + text; }
   void finish() { open(), end(), give(); }
 
@@ -45,7 +46,9 @@ class Row final : public CodecSink {
   void end() {
     open_ = false;
     caption_ = options_.caption;
-    if (options_.keep && !options_.keep(xxh3(block_.data() + marker_, (block_.size() - marker_) * sizeof(int32_t)))) return block_.resize(begun_);
+    if (options_.keep && !variant_) kept_ = options_.keep(xxh3(block_.data() + marker_, (block_.size() - marker_) * sizeof(int32_t)));
+    variant_ = false;
+    if (!kept_) return block_.resize(begun_);
     block_.push_back(range_.end);
     if (options_.eod >= 0) block_.push_back(options_.eod);
     ++file.documents;
@@ -62,7 +65,8 @@ class Row final : public CodecSink {
   std::string caption_;
   std::vector<int32_t> block_;
   size_t begun_ = 0, marker_ = 0;  // of the document in block_, where documents are chosen
-  bool open_ = false;
+  bool open_ = false, variant_ = false;
+  bool kept_ = true;  // the document before
 };
 
 }  // namespace

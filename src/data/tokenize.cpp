@@ -164,8 +164,8 @@ class Tokenizing {
           if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
       }
     request_.inventory = inventory.fingerprint();
-    if (const CodecTraining usual; options.audio != usual.audio || options.image_size != usual.image_size)
-      request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {}", options.audio, options.image_size)).hex();
+    if (const CodecTraining usual; options.audio != usual.audio || options.image_size != usual.image_size || options.variants != TokenizeOptions().variants)
+      request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {} {}", options.audio, options.image_size, options.variants)).hex();
     if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
@@ -573,7 +573,9 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
       CodedRow row{.eod = eod_, .caption = masked(f.caption), .words = [&](std::string_view caption) { return tokenizer_->encode(caption, {}); }, .keep = {}};
       if (f.dealt_inside) row.keep = [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; };
-      made.file = encode_file(codec_of(f), *ids.named(f.kind), {map.text(), inventory_.folder / f.path}, row, [&](const std::vector<int32_t>& block) {
+      CodecInput input(map.text(), inventory_.folder / f.path);
+      input.variants = split == Split::train ? options_.variants : 0;
+      made.file = encode_file(codec_of(f), *ids.named(f.kind), input, row, [&](const std::vector<int32_t>& block) {
         if (at_once) written = true, writer.append(block);
         else made.ids.insert(made.ids.end(), block.begin(), block.end());
       });

@@ -26,6 +26,7 @@ struct TokenizeOptions {
   bool append_eod = true;           // eos_token behind each document
   std::string audio = "rvq";        // codecs of sound and pictures, as CodecTraining has them
   int image_size = 32;
+  int variants = 4;                 // of documents of the train split that can be written in several ways (CodecInput::variants)
   PersonalMask mask;                // secrets and personal data that are put out of sight
   int threads = 1;                  // the result does not depend on it
   std::function<void(const TokenizeProgress&)> progress;  // from the calling thread

@@ -98,7 +98,7 @@ TEST_F(Kinds, MoleculesAndTextsGiveOneModelThatMakesBoth) {
 
 TEST_F(Kinds, MoleculesAloneAreEnough) {
   write("drugs/all.smi", molecules(0, 432));
-  const Ended e = tokenwerk(Words{"factory", path("drugs"), "--out", path("run"), "--generate.documents", "5"} + tiny(20));
+  const Ended e = tokenwerk(Words{"factory", path("drugs"), "--out", path("run"), "--codec.variants", "0", "--generate.documents", "5"} + tiny(20));
   ASSERT_EQ(e.code, 0) << e.err;
   const fs::path run = path("run");
   EXPECT_EQ(json(run / "samples.json")["kinds"][0]["documents"], 5);
@@ -110,6 +110,11 @@ TEST_F(Kinds, MoleculesAloneAreEnough) {
     documents += tokens[split]["coded"][0]["documents"].get<int64_t>();
   }
   EXPECT_EQ(documents, 432);
+  // Those of train are written in other ways as well, and only those.
+  ASSERT_EQ(tokenwerk({"tokenize", "--out", path("run"), "--codec.variants", "3", "--tokenizer.vocab_size", "300"}).code, 0);
+  const auto more = json(run / "tokens" / "tokens.json")["splits"];
+  EXPECT_GT(more["train"]["coded"][0]["documents"], 2 * tokens["train"]["coded"][0]["documents"].get<int64_t>());
+  for (const char* split : {"val", "test"}) EXPECT_EQ(more[split]["coded"][0]["documents"], tokens[split]["coded"][0]["documents"]) << split;
   EXPECT_LT(json(run / "eval.json")["splits"][0]["loss"].get<double>(), 3.5);
 }
 

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "src/codec/molecule/element.h"
+#include "src/codec/molecule/reordered.h"
 #include "src/codec/molecule/smiles.h"
 #include "src/core/file.h"
 
@@ -41,6 +42,38 @@ TEST(Smiles, ValidityWeightAndRingsAreThoseOfRdkit) {
   }
   EXPECT_GT(cases, 500);
   EXPECT_GT(wrong, 100);
+}
+
+TEST(Smiles, InAnotherOrderItIsTheSameMolecule) {
+  std::istringstream lines(read_file(TW_CODEC_TESTS "/smiles_cases.tsv", 1 << 20));
+  SmilesReader reader;
+  int orders = 0, other = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("# ")) continue;
+    const std::string smiles = line.substr(0, line.find('\t'));
+    if (!reader.read(smiles).empty()) continue;
+    const uint64_t identity = reader.molecule().identity();
+    const double weight = reader.molecule().weight();
+    const int rings = reader.molecule().rings();
+    for (uint64_t seed = 0; seed < 5; ++seed) {
+      const std::string again = reordered(smiles, seed);
+      EXPECT_EQ(again, reordered(smiles, seed));
+      if (again.empty()) {
+        EXPECT_NE(smiles.find_first_of("@/\\"), smiles.npos) << smiles;
+        continue;
+      }
+      ++orders, other += again != smiles;
+      EXPECT_EQ(reader.read(again), "") << smiles << " " << again;
+      EXPECT_EQ(reader.molecule().identity(), identity) << smiles << " " << again;
+      EXPECT_NEAR(reader.molecule().weight(), weight, 1e-9);
+      EXPECT_EQ(reader.molecule().rings(), rings);
+    }
+  }
+  EXPECT_GT(orders, 500);
+  EXPECT_GT(other, orders / 2);
+  std::string ladder = "C";
+  for (int i = 0; i < 600; ++i) ladder += "C";
+  EXPECT_EQ(reordered(ladder, 1), "") << "too long";
 }
 
 TEST(Smiles, TokensAreAtomsBondsAndRingNumbers) {

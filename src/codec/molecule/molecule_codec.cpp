@@ -6,10 +6,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "src/codec/codebook.h"
+#include "src/codec/molecule/reordered.h"
 #include "src/codec/molecule/smiles.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -99,16 +101,17 @@ class MoleculeCodec final : public Codec {
     for_molecules(file.bytes, [&](int64_t line, std::string_view smiles) {
       ++all;
       if (const std::string_view fault = reader.read(smiles); !fault.empty()) return left_out.add(line, fault);
-      ids.clear();
-      for (size_t i = 0; i < smiles.size();) {
-        const size_t n = smiles_token(smiles.substr(i));
-        const auto id = ids_.find(smiles.substr(i, n));
-        if (id == ids_.end()) return left_out.add(line, fmt::format("{} is in no molecule of the codebook", repaired_utf8(std::string(smiles.substr(i, n)))));
-        ids.push_back(id->second);
-        i += n;
-      }
+      if (const std::string_view unknown = ids_of(smiles, ids); !unknown.empty())
+        return left_out.add(line, fmt::format("{} is in no molecule of the codebook", repaired_utf8(std::string(unknown))));
       if (taken++ > 0) sink.end_document();
       sink.ids(ids);
+      std::set<std::string> written = {std::string(smiles)};
+      for (int v = 0; v < file.variants; ++v) {
+        std::string other = reordered(smiles, xxh3(smiles.data(), smiles.size()) + uint64_t(v));
+        if (other.empty() || !ids_of(other, ids).empty() || !written.insert(std::move(other)).second) continue;
+        sink.end_document(), sink.variant();
+        sink.ids(ids);
+      }
     });
     TW_CHECK(taken > 0, data, "no molecule inside{}", left_out.count() ? ": " + left_out.note(all) : "");
     if (left_out.count()) sink.note(left_out.note(all));
@@ -134,6 +137,18 @@ class MoleculeCodec final : public Codec {
     using is_transparent = void;
     size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>()(s); }
   };
+  // The first token that is not known, "" = all are.
+  std::string_view ids_of(std::string_view smiles, std::vector<int32_t>& ids) const {
+    ids.clear();
+    for (size_t i = 0; i < smiles.size();) {
+      const std::string_view token = smiles.substr(i, smiles_token(smiles.substr(i)));
+      const auto id = ids_.find(token);
+      if (id == ids_.end()) return token;
+      ids.push_back(id->second);
+      i += token.size();
+    }
+    return "";
+  }
   std::vector<std::string> tokens_;
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
   std::string hash_;
