@@ -94,13 +94,13 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
   return made;
 }
 
-void write_page(const ModelAtWork& m, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const fs::path& folder) {
+void write_page(const TextTokenizer& text, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const fs::path& folder) {
   make_folders(folder);
   std::string page;
   int files = 0;
   for (const IdSpan& span : codecs.ids().parts(ids)) {
     if (!span.range) {
-      page += m.text().decode(span.ids, true);
+      page += text.decode(span.ids, true);
       continue;
     }
     const CodecKind& kind = *codec_kind(span.range->name);

@@ -44,6 +44,6 @@ std::vector<std::filesystem::path> write_artefacts(const Artefacts& artefacts, c
 
 // A row of ids that mixes kinds as Markdown, FOLDER/NAME.md, with what is no text in files beside it ("0001-2.png") that the page leads to. What cannot be decoded is
 // left out. Error(cannot_create), Error(io).
-void write_page(const ModelAtWork& m, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const std::filesystem::path& folder);
+void write_page(const TextTokenizer& text, const CodecSet& codecs, const std::vector<int32_t>& ids, const std::string& name, const std::filesystem::path& folder);
 
 }  // namespace tw

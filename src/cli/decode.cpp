@@ -5,10 +5,12 @@
 #include <cstring>
 
 #include "src/cli/arguments.h"
+#include "src/cli/artefacts.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/file.h"
+#include "src/interop/npy.h"
 
 namespace tw {
 namespace {
@@ -96,18 +98,30 @@ class Decoding {
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   Arguments arguments("decode", "Turns token ids back into text: rows of numbers, or bare ids in .u16 and .u32 files.",
                       "tokenwerk decode tokenizer.json corpus.u16 > corpus.txt\n"
+                      "  tokenwerk decode runs/signs/tokenizer.json ids.txt --out pages\n"
                       "  echo 'Hello' | tokenwerk encode tokenizer.json | tokenwerk decode tokenizer.json");
-  std::string path;
+  std::string path, out;
   std::vector<std::string> files;
   bool lines = false, skip_special = false;
   arguments.word("TOKENIZER", path, "tokenizer.json, SentencePiece .model, tiktoken file, or a folder with one");
   arguments.words("FILE", files, "Files of ids; none or - reads standard input");
   arguments.flag("--lines", lines, "End each row's text with a line break");
+  arguments.option("--out", out, "Folder for pages: each row as Markdown, and beside it the files of other kinds that stand in it");
   arguments.flag("--skip-special", skip_special, "Leave out special tokens");
   if (!arguments.parse(words)) return ExitCode::ok;
   TW_CHECK(world.size() == 1, config, "decode runs on one rank");
   if (files.empty()) files.push_back("-");
   const auto tokenizer = TextTokenizer::load(path);
+  if (!out.empty()) {
+    TW_CHECK(!lines && !skip_special, config, "--out writes pages: leave out --lines and --skip-special");
+    const CodecSet codecs(*tokenizer, codecs_beside(path));
+    int64_t pages = 0;
+    for (const std::string& file : files) {
+      TW_CHECK(file != "-", config, "--out wants files of ids, not standard input");
+      for (const auto& row : read_ids(file)) write_page(*tokenizer, codecs, row, fmt::format("{:04}", ++pages), out);
+    }
+    return ExitCode::ok;
+  }
   for (const std::string& file : files) Decoding(*tokenizer, lines, skip_special).file(file);
   return ExitCode::ok;
 }

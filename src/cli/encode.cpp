@@ -10,14 +10,17 @@
 #include <optional>
 
 #include "src/cli/arguments.h"
+#include "src/cli/artefacts.h"
 #include "src/cli/command.h"
 #include "src/cli/job.h"
+#include "src/codec/kinds.h"
 #include "src/codec/text/tokenizer.h"
 #include "src/core/clock.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
 #include "src/core/log.h"
 #include "src/core/utf8.h"
+#include "src/data/coded_file.h"
 #include "src/data/document_text.h"
 
 namespace tw {
@@ -125,6 +128,26 @@ class Encoding {
       if (out_) out_->end_row(row_end), out_->write(row_end);
     }
   }
+  // A file of a codec's kind: a row for each of its documents, markers included.
+  void coded(const std::string& path, const Codec& codec, const CodecRange& range) {
+    const MappedFile map(path);
+    bool begins = true;
+    std::string text;
+    const CodedFile file = encode_file(codec, range, {map.text(), path}, {}, [&](const std::vector<int32_t>& block) {
+      text.clear();
+      for (size_t begin = 0; begin < block.size();) {
+        const auto end = std::find(block.begin() + std::ptrdiff_t(begin), block.end(), range.end);
+        const size_t stop = size_t(end - block.begin()) + (end != block.end());
+        if (out_) out_->format({block.begin() + std::ptrdiff_t(begin), block.begin() + std::ptrdiff_t(stop)}, begins, text);
+        begins = end != block.end();
+        if (begins && out_) out_->end_row(text);
+        begin = stop;
+      }
+      if (out_) out_->write(text);
+    });
+    totals_.rows += file.documents, totals_.tokens += file.tokens, totals_.bytes += int64_t(map.size());
+    if (!file.note.empty()) log_warning("{}: {}", path, file.note);
+  }
   const Totals& totals() const noexcept { return totals_; }
 
  private:
@@ -200,7 +223,8 @@ class Encoding {
 };
 
 ExitCode run(const std::vector<std::string>& words, Communicator& world) {
-  Arguments arguments("encode", "Turns text into token ids, a row for each file (or for each line), from files or a pipe.",
+  Arguments arguments("encode", "Turns text into token ids, a row for each file (or for each line), from files or a pipe; beside a run's tokenizer also sound,\n"
+                      "pictures, tables and molecules.",
                       "echo 'The pump is running.' | tokenwerk encode runs/first/tokenizer.json\n"
                       "  tokenwerk encode tokenizer.json corpus.txt --out corpus.u16\n"
                       "  tokenwerk encode tokenizer.json corpus.txt --lines --count --json");
@@ -209,7 +233,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   bool lines = false, null = false, count = false, special = false, json = false;
   int64_t threads = 0;
   arguments.word("TOKENIZER", path, "tokenizer.json, SentencePiece .model, tiktoken file, or a folder with one");
-  arguments.words("FILE", files, "Files of UTF-8 text; none or - reads standard input");
+  arguments.words("FILE", files, "Files of UTF-8 text, or of a kind whose codebook lies in codecs/ beside the tokenizer; none or - reads standard input");
   arguments.option("--out", out, "Write bare little-endian ids to this file (.u16 or .u32) instead of text");
   arguments.flag("--lines", lines, "Each line is a text of its own");
   arguments.flag("-0,--null", null, "A NUL byte ends each text, as find -print0 writes them");
@@ -227,9 +251,19 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
   const auto tokenizer = TextTokenizer::load(path);
   std::optional<IdsOut> ids;
   if (!out.empty() || (!count && !json)) ids.emplace(out, tokenizer->vocab_size());
+  // Files of other kinds, where codebooks lie beside the tokenizer.
+  std::optional<CodecSet> codecs;
+  if (const fs::path folder = codecs_beside(path); !end && fs::is_directory(folder)) codecs.emplace(*tokenizer, folder);
+  const auto range_of = [&](const std::string& file) -> const CodecRange* {
+    const CodecKind* kind = codecs && file != "-" ? codec_kind_of(file) : nullptr;
+    return kind ? codecs->range_named(kind->name) : nullptr;
+  };
   Encoding encoding(*tokenizer, {.parse_special = special}, end, ids ? &*ids : nullptr, threads ? int(threads) : all_cores());
   const double start = now_seconds();
-  for (const std::string& file : files) encoding.file(file);
+  for (const std::string& file : files) {
+    if (const CodecRange* range = range_of(file)) encoding.coded(file, codecs->of(*range), *range);
+    else encoding.file(file);
+  }
   const double seconds = now_seconds() - start;
   const Totals& t = encoding.totals();
   if (json) {

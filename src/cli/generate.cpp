@@ -363,7 +363,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
         std::vector<int32_t> ids = s.ids;
         ids.insert(ids.end(), g.ids.begin(), g.ids.end());
         tokens += int64_t(g.ids.size());
-        write_page(m, codecs, ids, fmt::format("{:04}", ++pages), out_path);
+        write_page(m.text(), codecs, ids, fmt::format("{:04}", ++pages), out_path);
       }
     log_info("{} pages, {} tokens: {}", pages, tokens, out_path);
     return ExitCode::ok;

@@ -214,6 +214,16 @@ TEST_F(Kinds, PicturesAreMadeForTheirCaptions) {
   ASSERT_EQ(made.code, 0) << made.err;
   const std::string picture = read_file(path("made/0002-red.png"), 1 << 20);
   EXPECT_EQ(decode_png(picture, 64).width, 16) << "all pictures are of one size";
+  // There and back by hand.
+  const Ended ids = tokenwerk({"encode", path("run/tokenizer.json"), path("pictures/blue/2.png")});
+  ASSERT_EQ(ids.code, 0) << ids.err;
+  write("ids.txt", ids.out);
+  const Ended back = tokenwerk({"decode", path("run/tokenizer.json"), path("ids.txt"), "--out", path("pages")});
+  ASSERT_EQ(back.code, 0) << back.err;
+  EXPECT_EQ(decode_png(read_file(path("pages/0001-1.png"), 1 << 20), 64).height, 16);
+  EXPECT_EQ(tokenwerk({"encode", path("run/tokenizer.json"), path("pictures/red/liar.jpg")}).code, 65);
+  EXPECT_EQ(tokenwerk({"encode", path("run/tokenizer.json"), path("pictures/blue/2.png"), "--out", path("ids.u16")}).code, 0);
+  EXPECT_EQ(fs::file_size(path("ids.u16")), 2 * size_t(std::count(ids.out.begin(), ids.out.end(), ' ') + 1));
   // Another caption is other data.
   write("pictures/red/1.txt", "the first one\n");
   const Ended again = tokenwerk(Words{"factory", path("pictures"), "--out", path("run"), "--generate.documents", "2"} + tiny(60));
