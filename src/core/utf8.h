@@ -43,6 +43,9 @@ std::string ascii_lower(std::string_view text);  // A to Z as a to z, all else a
 // U+FFFD where `code` is a surrogate or beyond U+10FFFF.
 void append_utf8(std::string& out, char32_t code);
 bool is_utf8(std::string_view text) noexcept;
+char32_t windows_1252(unsigned char byte) noexcept;   // the character of a byte (WHATWG Encoding Standard)
+// What is UTF-8 as it is, all else as Windows-1252, which Latin-1 is a part of.
+std::string utf8_or_windows_1252(std::string_view bytes);
 std::string repaired_utf8(std::string_view bytes);  // with U+FFFD for each byte that begins no valid character
 
 }  // namespace tw

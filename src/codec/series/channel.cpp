@@ -79,7 +79,7 @@ std::vector<double> chosen(std::vector<double> sample, size_t most) {
 
 }  // namespace
 
-std::string channel_word(std::string_view field) { return repaired_utf8(std::string(field.substr(0, kLongestWord))); }
+std::string channel_word(std::string_view field) { return repaired_utf8(utf8_or_windows_1252(field).substr(0, kLongestWord)); }
 
 std::optional<double> clock_time(std::string_view s) {
   if (s.size() < 10 || s[4] != '-' || s[7] != '-') return std::nullopt;

@@ -35,7 +35,7 @@ std::vector<std::string> names_of(const std::vector<std::string_view>* header, s
   std::vector<std::string> names;
   std::map<std::string, int, std::less<>> seen;
   for (size_t c = 0; c < columns; ++c) {
-    std::string name = header && c < header->size() ? repaired_utf8(std::string((*header)[c].substr(0, kLongestName))) : "";
+    std::string name = header && c < header->size() ? repaired_utf8(utf8_or_windows_1252((*header)[c]).substr(0, kLongestName)) : "";
     if (name.empty()) name = fmt::format("column {}", c + 1);
     if (const int n = ++seen[name]; n > 1) name += fmt::format(" #{}", n);
     names.push_back(std::move(name));

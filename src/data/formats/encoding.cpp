@@ -18,11 +18,6 @@ constexpr std::array<std::pair<Encoding, const char*>, 6> kNames = {{{Encoding::
                                                                      {Encoding::utf16be, "UTF-16BE"},
                                                                      {Encoding::latin1, "Latin-1"}}};
 
-// Windows-1252 of 0x80 to 0x9F (WHATWG Encoding Standard, index windows-1252).
-constexpr std::array<uint16_t, 32> kWindows1252 = {
-    0x20AC, 0x0081, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x008D, 0x017D, 0x008F,
-    0x0090, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x009D, 0x017E, 0x0178};
-
 // Small files need no large block, which would be cleared for each of them.
 size_t block_for(const ByteReader& file, size_t block) {
   return std::max<size_t>(size_t(std::min(int64_t(block) - 1, file.size_hint())) + 1, 16);
@@ -82,10 +77,6 @@ std::optional<Encoding> encoding_of(std::string_view name) noexcept {
   for (const auto& [e, n] : kNames)
     if (name == n) return e;
   return std::nullopt;
-}
-
-uint32_t windows_1252(unsigned char byte) noexcept {
-  return byte >= 0x80 && byte < 0xA0 ? kWindows1252[size_t(byte - 0x80)] : byte;
 }
 
 ByteReport inspect_bytes(const std::filesystem::path& path, size_t block) {

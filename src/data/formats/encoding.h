@@ -48,6 +48,5 @@ class TextReader {
   std::string raw_;  // bytes not yet decoded
 };
 
-uint32_t windows_1252(unsigned char byte) noexcept;  // the character of a byte
 
 }  // namespace tw
