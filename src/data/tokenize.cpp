@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <functional>
 #include <memory>
-#include <set>
 #include <unordered_map>
 #include <span>
 #include <utility>
@@ -19,8 +18,8 @@
 #include "src/core/hash.h"
 #include "src/core/thread_team.h"
 #include "src/data/coded_file.h"
-#include "src/data/document_text.h"
-#include "src/data/formats/encoding.h"
+#include "src/data/encoded_text.h"
+#include "src/data/text_pass.h"
 #include "src/data/token_file.h"
 #include "src/data/tokens_record.h"
 
@@ -28,130 +27,13 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int64_t kLong = int64_t(4) << 20;         // bytes of a file whose text is encoded in parts, side by side
 constexpr int64_t kGroupBytes = int64_t(16) << 20;  // files that are encoded side by side, in all
-constexpr size_t kGroupFiles = 4096;
-constexpr size_t kRound = 16 * TextParts::kPart;    // text of a long file that is encoded at a time
 constexpr size_t kMeasuredFiles = 64;               // on which the quality of a codec is measured
 constexpr int64_t kMeasuredBytes = int64_t(16) << 20;
 constexpr const char* kPhases[] = {"tokenize train", "tokenize val", "tokenize test"};
 
-constexpr const char* kChanged = "changed since the scan, left out until the folder is scanned again";
 
 using Files = std::vector<const ScannedFile*>;
-
-// What is done with the text of files.
-struct Work {
-  std::function<void(size_t slot, std::string_view text)> part;  // on any thread; what it makes is kept in the slot
-  // The same, where a turn of a conversation begins; `within`: the slot begins within it. {} = turns are divided by an empty line.
-  std::function<void(size_t slot, const std::string& role, bool within)> turn;
-  std::function<void(size_t slot, const ScannedFile& file)> embed;  // the same, where a file of a codec's kind stands; {} = it is passed over
-  std::function<void(size_t slot)> document_end;                 // the same, between two documents of a file
-  std::function<void(size_t slot)> collect;                      // takes it, in the order of the text
-  std::function<void(const ScannedFile& file, int64_t text_bytes)> end;
-};
-
-// Text of one slot and the places where documents end and turns begin in it.
-struct Passage {
-  struct Mark {
-    size_t at;
-    std::string role;                    // whose turn begins; "" = a document ends
-    const ScannedFile* file = nullptr;   // or one stands here
-  };
-  std::string text;
-  std::vector<Mark> marks;
-  std::string within;  // whose turn the passage begins in
-  void end_document() { marks.push_back({text.size(), ""}); }
-  void turn(std::string_view role) { marks.push_back({text.size(), std::string(role)}); }
-  void embed(const ScannedFile* file) { marks.push_back({text.size(), "", file}); }
-  // Whose turn it ends in.
-  std::string open() const {
-    const auto last = std::find_if(marks.rbegin(), marks.rend(), [](const Mark& mark) { return !mark.file; });
-    return last == marks.rend() ? within : last->role;
-  }
-  void give(size_t slot, const Work& work) const {
-    size_t begin = 0;
-    if (!within.empty() && work.turn) work.turn(slot, within, true);
-    for (const Mark& mark : marks) {
-      if (mark.at > begin) work.part(slot, std::string_view(text).substr(begin, mark.at - begin));
-      if (mark.file && work.embed) work.embed(slot, *mark.file);
-      else if (mark.file) {
-      } else if (mark.role.empty()) work.document_end(slot);
-      else if (work.turn) work.turn(slot, mark.role, false);
-      begin = mark.at;
-    }
-    if (begin < text.size()) work.part(slot, std::string_view(text).substr(begin));
-  }
-};
-
-// Ids of a slot. Of conversations only what an assistant says, and the end of it, is to be predicted.
-struct EncodedText {
-  EncodedText(const TextTokenizer& t, const ChatTemplate* c) : tokenizer(t), chat(c) {}
-  void add(std::string_view text) {
-    const double start = now_seconds();
-    const auto begin = int64_t(ids.size());
-    if (head.empty()) {
-      tokenizer.encode(text, {}, ids);
-    } else {
-      tokenizer.encode(head + std::string(text), {}, ids);
-      if (role == "assistant") leave(begin, begin + tokens_of_head(begin));
-      head.clear();
-    }
-    if (!role.empty() && role != "assistant") leave(begin);
-    seconds += now_seconds() - start;
-  }
-  void begin_turn(const std::string& whose) {
-    end_turn();
-    const auto begin = int64_t(ids.size());
-    head = chat->begin(whose, ids);
-    leave(begin);
-    role = whose;
-  }
-  // A head whose text is in another slot stands by itself.
-  void finish_head() {
-    if (!head.empty()) add("");
-  }
-  void end_turn() {
-    finish_head();
-    if (role.empty()) return;
-    const auto begin = int64_t(ids.size());
-    chat->end(ids);
-    leave(begin + (role == "assistant"));
-    role.clear();
-  }
-  void end_document(int32_t eod) {
-    const bool talked = !role.empty();
-    end_turn();
-    if (eod < 0) return;
-    ids.push_back(eod);
-    if (talked) leave(int64_t(ids.size()) - 1);
-  }
-  // Where the head ends among the ids of both; within a token where they have grown together.
-  int64_t tokens_of_head(int64_t begin) const {
-    const std::vector<int32_t> alone = tokenizer.encode(head);
-    if (alone.size() <= ids.size() - size_t(begin) && std::equal(alone.begin(), alone.end(), ids.begin() + begin)) return int64_t(alone.size());
-    int64_t n = 0;
-    for (size_t bytes = 0; bytes < head.size() && begin + n < int64_t(ids.size()); ++n) bytes += tokenizer.token_bytes(ids[size_t(begin + n)]).size();
-    return n;
-  }
-  void leave(int64_t begin) { leave(begin, int64_t(ids.size())); }
-  void leave(int64_t begin, int64_t end) {
-    if (begin >= end) return;
-    if (!untrained.empty() && untrained.back().end == begin) untrained.back().end = end;
-    else untrained.push_back({begin, end});
-  }
-  void clear() { ids = {}, untrained = {}, role.clear(), head.clear(), seconds = 0, embedded.clear(), unread.clear(); }  // and give the memory back
-
-  const TextTokenizer& tokenizer;
-  const ChatTemplate* chat;
-  std::vector<int32_t> ids;
-  std::vector<TokenFile::Range> untrained;  // of ids
-  std::string role;                         // whose turn is open
-  std::string head;                         // that stands before the turn's text
-  double seconds = 0;                       // it took
-  std::vector<std::pair<std::string, CodedTokens>> embedded;              // files of codecs' kinds that stand in it
-  std::vector<std::pair<const ScannedFile*, std::string>> unread;         // and those that could not be read, with the reason
-};
 
 class Tokenizing {
  public:
@@ -208,14 +90,9 @@ class Tokenizing {
     personal.feed(caption), personal.end();
     return out;
   }
-  void read(const char* phase, const Files& files, Cuts cuts, const Work& work);
-  void read_group(std::span<const ScannedFile* const> group, const Work& work);
-  void read_long(const ScannedFile& file, Cuts cuts, const Work& work);
+  void read(const char* phase, const Files& files, Cuts cuts, const TextWork& work);
   void report() const {
     if (options_.progress) options_.progress(progress_);
-  }
-  void leave_out(const ScannedFile& file, const std::string& reason) {
-    if (bad_.insert(&file).second) result_.left_out.push_back(file.path + ": " + reason);
   }
 
   const Inventory& inventory_;
@@ -230,129 +107,27 @@ class Tokenizing {
   std::vector<std::unique_ptr<Codec>> codecs_;
   int32_t eod_ = -1;
   bool talks_ = false;  // there are conversations
-  std::set<const ScannedFile*> bad_;  // left out: what the tokenizer has not seen is not encoded either
+  LeftOutFiles left_out_;  // what the tokenizer has not seen is not encoded either
   TokenizeProgress progress_;
   TokenizeResult result_;
 };
 
-// The files in their order: short ones side by side, long ones in parts.
-void Tokenizing::read(const char* phase, const Files& files, Cuts cuts, const Work& work) {
+void Tokenizing::read(const char* phase, const Files& files, Cuts cuts, const TextWork& work) {
   progress_ = {.phase = phase, .total_files = int64_t(files.size())};
   for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
-  for (size_t i = 0; i < files.size();) {
-    const auto begin = progress_.bytes;
-    size_t end = i;
-    if (files[i]->bytes > kLong) {
-      read_long(*files[end++], cuts, work);
-      progress_.bytes = begin + files[i]->bytes;
-    } else {
-      while (end < files.size() && end - i < kGroupFiles && files[end]->bytes <= kLong && progress_.bytes < begin + kGroupBytes)
-        progress_.bytes += files[end++]->bytes;
-      read_group(std::span(files).subspan(i, end - i), work);
-    }
-    progress_.files += int64_t(end - i);
-    i = end;
-    report();
-  }
-}
-
-void Tokenizing::read_group(std::span<const ScannedFile* const> group, const Work& work) {
-  std::vector<std::string> reasons(group.size());  // to leave a file out
-  std::vector<int64_t> bytes(group.size());
-  team_.run(int64_t(group.size()), [&](int64_t item, int) {
-    const auto i = size_t(item);
-    if (bad_.contains(group[i])) return;
-    Passage passage;
-    try {
-      const bool same = read_document(
-          inventory_.folder, *group[i], options_.mask, [&](std::string_view piece) { passage.text += piece; }, [&] { passage.end_document(); },
-          [&](std::string_view role) { passage.turn(role); },
-          [&](const std::string& path, bool here) {
-            const ScannedFile* file = part_of(*group[i], path);
-            if (file && here) passage.embed(file);
-            return file != nullptr;
-          });
-      if (!same) reasons[i] = kChanged;
-    } catch (const Error& e) {
-      if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
-      reasons[i] = e.what();
-    }
-    bytes[i] = int64_t(passage.text.size());
-    if (reasons[i].empty()) passage.give(i, work);
-  });
-  for (size_t i = 0; i < group.size(); ++i) {
-    if (!reasons[i].empty()) leave_out(*group[i], reasons[i]);
-    if (bad_.contains(group[i])) continue;
-    work.collect(i);
-    work.end(*group[i], bytes[i]);
-  }
-}
-
-void Tokenizing::read_long(const ScannedFile& file, Cuts cuts, const Work& work) {
-  if (bad_.contains(&file)) return;
-  try {  // tokens that are written stay written: so the content is checked first
-    if (inspect_bytes(inventory_.folder / file.path).sha256 != file.sha256) return leave_out(file, kChanged);
-  } catch (const Error& e) {
-    return leave_out(file, e.what());
-  }
-  TextParts parts(cuts);
-  std::vector<Passage> round(1);  // the last one is open: short documents share it, a part of a long one closes it
-  size_t wanted = 2 * TextParts::kPart, taken = 0;
-  int64_t bytes = 0;
-  const int64_t begin = progress_.bytes;
-  const auto encode_round = [&] {
-    team_.run(int64_t(round.size()), [&](int64_t i, int) { round[size_t(i)].give(size_t(i), work); });
-    for (size_t i = 0; i < round.size(); ++i) work.collect(i);
-    const std::string within = round.back().open();
-    round.assign(1, {});
-    round.back().within = within;
-    taken = 0;
-    progress_.bytes = begin + std::min(bytes, file.bytes);
-    report();
-  };
-  const auto take = [&](bool last) {
-    for (std::string_view part; parts.next(part, last);) {
-      round.back().text += part;
-      bytes += int64_t(part.size()), taken += part.size();
-      if (round.back().text.size() >= TextParts::kPart) {
-        const std::string within = round.back().open();
-        round.emplace_back().within = within;
-      }
-    }
-    wanted = parts.waiting() + 2 * TextParts::kPart;
-  };
-  const bool same = read_document(
-      inventory_.folder, file, options_.mask,
-      [&](std::string_view piece) {
-        parts.add(piece);
-        if (parts.waiting() < wanted) return;
-        take(false);
-        if (taken >= kRound) encode_round();
-      },
-      [&] {
-        take(true);
-        round.back().end_document();
-        if (taken >= kRound) encode_round();
-      },
-      [&](std::string_view role) {
-        take(true);
-        round.back().turn(role);
-        if (taken >= kRound) encode_round();
-      },
-      [&](const std::string& path, bool here) {
-        const ScannedFile* part = part_of(file, path);
-        if (part && here) take(true), round.back().embed(part);
-        return part != nullptr;
-      });
-  TW_CHECK(same, data, "{} changed while it was read: scan the folder again", (inventory_.folder / file.path).string());
-  take(true);
-  encode_round();
-  work.end(file, bytes);
+  TextPass pass(inventory_, options_.mask, team_, left_out_,
+                {.part_of = [&](const ScannedFile& document, const std::string& path) { return part_of(document, path); },
+                 .progress =
+                     [&](int64_t done, int64_t bytes) {
+                       progress_.files = done, progress_.bytes = bytes;
+                       report();
+                     }});
+  pass.read(files, cuts, work);
 }
 
 std::unique_ptr<TextTokenizer> Tokenizing::train_tokenizer() {
   BpeTrainer trainer({.vocab_size = options_.vocab_size, .special_tokens = {options_.eos_token}, .threads = options_.threads});
-  std::vector<std::vector<std::string>> texts(kGroupFiles);
+  std::vector<std::vector<std::string>> texts(TextPass::kSlots);
   read("train tokenizer", files_[size_t(Split::train)], Cuts::words,
        {.part = [&](size_t slot, std::string_view text) { texts[slot].emplace_back(text); },
         .turn = {},
@@ -423,7 +198,7 @@ void Tokenizing::make_codecs() {
     }
     for (const Split split : kSplits)
       for (const ScannedFile* f : coded_[size_t(split)])
-        if (is_of(f)) leave_out(*f, "no file of its kind is in the train split");
+        if (is_of(f)) left_out_.add(*f, "no file of its kind is in the train split");
   }
 }
 
@@ -484,7 +259,7 @@ void Tokenizing::encode_split(Split split) {
   std::optional<ChatTemplate> chat;
   if (talks_) chat.emplace(*tokenizer_);
   std::vector<EncodedText> slots;
-  for (size_t i = 0; i < kGroupFiles; ++i) slots.emplace_back(*tokenizer_, talks_ ? &*chat : nullptr);
+  for (size_t i = 0; i < TextPass::kSlots; ++i) slots.emplace_back(*tokenizer_, talks_ ? &*chat : nullptr);
   std::string open;  // whose turn the last slot ended in
   const auto give = [&](EncodedText& text) {
     text.finish_head();
@@ -493,8 +268,8 @@ void Tokenizing::encode_split(Split split) {
     for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);
     open = text.role;
     out.text_seconds += text.seconds;
-    for (const auto& [kind, tokens] : text.embedded) add_coded(out, kind, tokens);
-    for (const auto& [file, reason] : text.unread) leave_out(*file, reason);
+    for (const CodedTokens& tokens : text.embedded) add_coded(out, tokens.kind, tokens);
+    for (const auto& [file, reason] : text.unread) left_out_.add(*file, reason);
     text.clear();
   };
   read(kPhases[size_t(split)], files, cuts_of(*tokenizer_),
@@ -530,17 +305,17 @@ void Tokenizing::encode_split(Split split) {
 }
 
 void Tokenizing::embed(const ScannedFile& file, EncodedText& text) const {
-  if (bad_.contains(&file)) return;
+  if (left_out_.contains(&file)) return;
   const double start = now_seconds();
   const size_t begin = text.ids.size();
   try {
     const MappedFile map(inventory_.folder / file.path);
-    TW_CHECK(Sha256().update(map.text()).hex() == file.sha256, data, "{}", kChanged);
+    TW_CHECK(Sha256().update(map.text()).hex() == file.sha256, data, "{}", kChangedSinceScan);
     const auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const CodecRange& r) { return r.name == file.kind; });
     const CodedFile coded = encode_file(codec_of(file), *range, {map.text(), inventory_.folder / file.path}, {}, [&](const std::vector<int32_t>& block) {
       text.ids.insert(text.ids.end(), block.begin(), block.end());
     });
-    text.embedded.push_back({file.kind, {.kind = file.kind, .documents = coded.documents, .tokens = coded.tokens, .bytes = file.bytes, .seconds = now_seconds() - start}});
+    text.embedded.push_back({.kind = file.kind, .documents = coded.documents, .tokens = coded.tokens, .bytes = file.bytes, .seconds = now_seconds() - start});
   } catch (const Error& e) {
     if (e.code() != ExitCode::no_input && e.code() != ExitCode::data) throw;
     text.ids.resize(begin);
@@ -565,12 +340,12 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   // Long files go to the writer at once.
   const auto make = [&](const ScannedFile& f, bool at_once) {
     Made made;
-    if (bad_.contains(&f) || !f.part_of.empty()) return made;
+    if (left_out_.contains(&f) || !f.part_of.empty()) return made;
     bool written = false;
     const double start = now_seconds();
     try {
       const MappedFile map(inventory_.folder / f.path);
-      if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChanged, made;
+      if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChangedSinceScan, made;
       CodedRow row{.eod = eod_, .caption = masked(f.caption), .words = [&](std::string_view caption) { return tokenizer_->encode(caption, {}); }, .keep = {}};
       if (f.dealt_inside) row.keep = [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; };
       CodecInput input(map.text(), inventory_.folder / f.path);
@@ -589,16 +364,16 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   for (size_t begin = 0; begin < files.size();) {
     size_t end = begin + 1;
     int64_t bytes = files[begin]->bytes;
-    if (bytes <= kLong)
-      while (end < files.size() && end - begin < kGroupFiles && files[end]->bytes <= kLong && bytes < kGroupBytes) bytes += files[end++]->bytes;
+    if (bytes <= TextPass::kLong)
+      while (end < files.size() && end - begin < TextPass::kSlots && files[end]->bytes <= TextPass::kLong && bytes < kGroupBytes) bytes += files[end++]->bytes;
     std::vector<Made> group(end - begin);
-    if (files[begin]->bytes > kLong) group[0] = make(*files[begin], true);
+    if (files[begin]->bytes > TextPass::kLong) group[0] = make(*files[begin], true);
     else team_.run(int64_t(group.size()), [&](int64_t i, int) { group[size_t(i)] = make(*files[begin + size_t(i)], false); });
     for (size_t i = 0; i < group.size(); ++i) {
       const ScannedFile& f = *files[begin + i];
       const Made& made = group[i];
-      if (!made.reason.empty()) leave_out(f, made.reason);
-      if (bad_.contains(&f) || made.file.documents == 0) continue;
+      if (!made.reason.empty()) left_out_.add(f, made.reason);
+      if (left_out_.contains(&f) || made.file.documents == 0) continue;
       writer.append(made.ids);
       Document document;
       document.path = f.path, document.sha256 = f.sha256, document.licence = f.licence;
@@ -622,7 +397,7 @@ void Tokenizing::measure_codecs() {
       std::vector<fs::path> files;
       int64_t bytes = 0;
       for (const ScannedFile* f : coded_[size_t(split)])
-        if (f->kind == codec->name() && f->split == split && !bad_.contains(f) && files.size() < kMeasuredFiles && bytes < kMeasuredBytes)
+        if (f->kind == codec->name() && f->split == split && !left_out_.contains(f) && files.size() < kMeasuredFiles && bytes < kMeasuredBytes)
           files.push_back(inventory_.folder / f->path), bytes += f->bytes;
       if (files.empty()) continue;
       try {
@@ -647,7 +422,7 @@ TokenizeResult Tokenizing::run() {
   const auto write_record = [&] {
     for (const Split split : kSplits) request_.splits[size_t(split)] = result_.splits[size_t(split)];
     request_.codecs = result_.codecs;
-    request_.left_out = result_.left_out;
+    request_.left_out = left_out_.said();
     write_tokens_record(request_, record);
   };
   if (earlier_)
@@ -660,6 +435,7 @@ TokenizeResult Tokenizing::run() {
     write_record();
   }
   write_record();
+  result_.left_out = left_out_.said();
   return std::move(result_);
 }
 
