@@ -110,6 +110,7 @@ void read_coded(ScannedFile& file, const CodecKind& codec, const fs::path& path)
 void read_content(KnownFile& known, const fs::path& path) {
   ScannedFile& file = known.file;
   const auto broken = [&](std::string why) {
+    if (const std::string name = path.filename().string() + ": "; why.starts_with(name)) why.erase(0, name.size());  // its path is told with it
     file.state = FileState::broken;
     file.reason = std::move(why);
   };
