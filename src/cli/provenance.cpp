@@ -171,17 +171,28 @@ nlohmann::json to_json(const OpenFile& f, const Document& d, size_t number) {
 // What became of the file when its folder was scanned. Of one that was not read for its bytes' sake (a duplicate) the
 // tokens are found by their SHA-256.
 void look_into(const fs::path& inventory, SourceQuery& query, std::string& text, nlohmann::json& json) {
-  for (const ScannedFile& f : read_inventory(inventory).files) {
+  const Inventory scanned = read_inventory(inventory);
+  for (const ScannedFile& f : scanned.files) {
     const bool by_path = !query.path.empty() && (f.path == query.path || query.path.ends_with("/" + f.path));
     if (!by_path && (query.sha256.empty() || f.sha256 != query.sha256)) continue;
     if (query.sha256.empty()) query.sha256 = f.sha256;
     const bool used = f.state == FileState::used;
-    text += fmt::format("\n{}: {} {}", inventory.string(), f.path,
-                        used ? std::string("is used for ") + name_of(f.split) : "is not used: " + f.reason);
+    // A picture stands in a page, a caption belongs to a picture, which may stand in one.
+    std::string within;
+    for (const ScannedFile* part = &f; !part->part_of.empty();) {
+      query.within.push_back(part->part_of);
+      within += ", a part of " + part->part_of;
+      const auto owner = std::find_if(scanned.files.begin(), scanned.files.end(), [&](const ScannedFile& g) { return g.path == part->part_of; });
+      if (owner == scanned.files.end() || query.within.size() > 4) break;
+      part = &*owner;
+    }
+    text += fmt::format("\n{}: {} {}{}", inventory.string(), f.path,
+                        used ? std::string("is used for ") + name_of(f.split) : "is not used: " + f.reason, within);
     json.push_back({{"inventory", inventory.string()},
                     {"path", f.path},
                     {"sha256", f.sha256},
                     {"used", used},
+                    {"part_of", f.part_of},
                     {"reason", f.reason}});
   }
 }

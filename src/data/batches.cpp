@@ -109,6 +109,7 @@ std::string Batches::fingerprint() const {
     add(f->size());
     add(int64_t(f->bits()));
     sum.update(f->checksum().data(), f->checksum().size());
+    for (const TokenFile::Range& r : f->untrained()) add(r.begin), add(r.end);
   }
   add(options_.seq_len);
   add(stride_);

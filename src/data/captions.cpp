@@ -45,6 +45,7 @@ void add_captions(Inventory& inventory) {
     }
     f.state = FileState::skipped;
     f.reason = "caption of " + of->second->path;
+    f.part_of = of->second->path;
     f.duplicate_of.clear();
   }
   for (const CodecKind* kind : codec_kinds()) {

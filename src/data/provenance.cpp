@@ -10,6 +10,7 @@ namespace tw {
 
 bool SourceQuery::matches(const Document& document) const {
   if (!sha256.empty() && document.sha256 == sha256) return true;
+  if (std::find(within.begin(), within.end(), document.path) != within.end()) return true;
   return !path.empty() && (document.path == path || path.ends_with("/" + document.path));
 }
 

@@ -11,6 +11,7 @@ namespace tw {
 // A file by its path (relative to the scanned folder, or longer), or by its SHA-256.
 struct SourceQuery {
   std::string path, sha256;  // "" = not asked for
+  std::vector<std::string> within = {};  // paths of documents that the file is a part of
   bool matches(const Document& document) const;
 };
 // `text` is a SHA-256, or a path; what lies at the path is looked up by its content too.

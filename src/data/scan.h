@@ -45,7 +45,7 @@ struct ScannedFile {
   int64_t text_bytes = 0;        // of the text inside, as UTF-8; 0 of a codec's kind
   int64_t turns = 0;             // of conversations
   std::vector<std::string> links;  // of documents: paths within the folder that its links lead to, each once
-  std::string part_of;           // of a codec's kind: the document it stands in (embeds.h); "" = it is one itself
+  std::string part_of;           // the document it stands in (embeds.h), or whose caption it is (captions.h); "" = it is one itself
   std::string content;           // of a codec's kind: "20000 molecules"
   std::string caption;           // of a codec's kind: words that go with it (captions.h); "" = none
   // What the file says (SPDX-License-Identifier), else the nearest licence file and what it says: "LICENSE: MIT License".

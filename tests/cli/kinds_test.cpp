@@ -249,6 +249,11 @@ TEST_F(Kinds, PagesWithPicturesBecomePagesWithPictures) {
   EXPECT_THAT(read_file(path("made/0001.md"), 1 << 20), HasSubstr("![image](0001-1.png)"));
   EXPECT_EQ(decode_png(read_file(path("made/0001-1.png"), 1 << 20), 64).width, 8);
   EXPECT_EQ(tokenwerk({"generate", path("run"), "--as", "md", "--prompt", "x"}).code, 64) << "pages want a folder";
+  // Which model saw the picture: that which saw its page.
+  const Ended seen = tokenwerk({"inspect", path("run"), "--provenance", path("pages/img/3.png")});
+  EXPECT_EQ(seen.code, 0) << seen.err;
+  EXPECT_THAT(seen.out, HasSubstr("a part of 3.md"));
+  EXPECT_THAT(seen.out, HasSubstr("1 document"));
 }
 
 TEST_F(Kinds, AFileWithoutOneMoleculeIsNamed) {
