@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <vector>
 
 namespace tw {
 
@@ -19,9 +19,11 @@ class TextQuality {
 
  private:
   static constexpr size_t kMostLines = 1'000'000;
-  void line();
-  std::string line_;
-  std::unordered_set<uint64_t> seen_;
+  void line(std::string_view text);
+  bool fresh(uint64_t hash);    // and remembers it, where there is room
+  std::string line_;            // the beginning of one that has not ended
+  std::vector<uint64_t> seen_;  // hashes of lines, open addressing, 0 = free
+  size_t known_ = 0;            // of them
   int64_t words_ = 0, letters_ = 0, with_letters_ = 0, symbols_ = 0;           // letters_: of words, characters
   int64_t lines_ = 0, bullets_ = 0, ellipses_ = 0, repeated_ = 0, line_bytes_ = 0, repeated_bytes_ = 0;
 };
