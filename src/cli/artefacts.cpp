@@ -11,7 +11,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kLongestNamePart = 40;
-constexpr int64_t kPart = int64_t(1) << 40;  // between the numbers of samples whose parts are drawn one by one
 
 // "a red gear!" -> "-a-red-gear"
 std::string name_part(const std::string& caption) {
@@ -84,8 +83,8 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
     // Where the beginning tells how long a document is, it is made so long and no other way.
     GenerateOptions within = options;
     within.first_id = range.first, within.max_new_tokens = 1;
-    int64_t length = codec.length(ids), part = 1;
-    for (; length == 0; length = codec.length(ids)) go_on(within, first_sample + i + kPart * part++);
+    int64_t length = codec.length(ids);
+    for (; length == 0; length = codec.length(ids)) go_on(within, first_sample + i);
     within.max_new_tokens = length - int64_t(ids.size());
     made.unfinished += length > 0 ? (go_on(within, first_sample + i), false) : !go_on(options, first_sample + i);
     made.documents.push_back({codec.decode(ids), prompt.caption});

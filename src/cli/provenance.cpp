@@ -179,12 +179,13 @@ void look_into(const fs::path& inventory, SourceQuery& query, std::string& text,
     const bool used = f.state == FileState::used;
     // A picture stands in a page, a caption belongs to a picture, which may stand in one.
     std::string within;
-    for (const ScannedFile* part = &f; !part->part_of.empty();) {
+    constexpr int kDeepest = 2;  // the inventory may come from anyone: parts of each other have no end
+    const ScannedFile* part = &f;
+    for (int depth = 0; part && !part->part_of.empty() && depth < kDeepest; ++depth) {
       query.within.push_back(part->part_of);
       within += ", a part of " + part->part_of;
       const auto owner = std::find_if(scanned.files.begin(), scanned.files.end(), [&](const ScannedFile& g) { return g.path == part->part_of; });
-      if (owner == scanned.files.end() || query.within.size() > 4) break;
-      part = &*owner;
+      part = owner == scanned.files.end() ? nullptr : &*owner;
     }
     text += fmt::format("\n{}: {} {}{}", inventory.string(), f.path,
                         used ? std::string("is used for ") + name_of(f.split) : "is not used: " + f.reason, within);

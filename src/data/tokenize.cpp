@@ -73,12 +73,20 @@ class Tokenizing {
     const auto found = parts_.find(path);
     return found != parts_.end() && found->second->part_of == document.path ? found->second : nullptr;
   }
-  const Codec& codec_of(const ScannedFile& file) const {
-    return **std::find_if(codecs_.begin(), codecs_.end(), [&](const auto& codec) { return codec->name() == file.kind; });
+  // The ids of a file of a codec's kind; on any thread. Error(data) where it changed since the scan.
+  CodedFile encode(const ScannedFile& file, const CodedRow& row, int variants, const std::function<void(const std::vector<int32_t>&)>& take) const {
+    const auto codec = std::find_if(codecs_.begin(), codecs_.end(), [&](const auto& c) { return c->name() == file.kind; });
+    const auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const CodecRange& r) { return r.name == file.kind; });
+    const fs::path path = inventory_.folder / file.path;
+    const MappedFile map(path);
+    TW_CHECK(Sha256().update(map.text()).hex() == file.sha256, data, "{}", kChangedSinceScan);
+    CodecInput input(map.text(), path);
+    input.variants = variants;
+    return encode_file(**codec, *range, input, row, take);
   }
-  static void add_coded(SplitTokens& out, const std::string& kind, const CodedTokens& more) {
-    auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == kind; });
-    if (of == out.coded.end()) of = out.coded.insert(of, {.kind = kind});
+  static void add_coded(SplitTokens& out, const CodedTokens& more) {
+    auto of = std::find_if(out.coded.begin(), out.coded.end(), [&](const CodedTokens& c) { return c.kind == more.kind; });
+    if (of == out.coded.end()) of = out.coded.insert(of, {.kind = more.kind});
     of->files += more.files, of->documents += more.documents, of->tokens += more.tokens, of->bytes += more.bytes, of->seconds += more.seconds;
   }
   void measure_codecs();
@@ -268,7 +276,7 @@ void Tokenizing::encode_split(Split split) {
     for (const TokenFile::Range& r : text.untrained) writer.leave_untrained(base + r.begin, base + r.end);
     open = text.role;
     out.text_seconds += text.seconds;
-    for (const CodedTokens& tokens : text.embedded) add_coded(out, tokens.kind, tokens);
+    for (const CodedTokens& tokens : text.embedded) add_coded(out, tokens);
     for (const auto& [file, reason] : text.unread) left_out_.add(*file, reason);
     text.clear();
   };
@@ -309,10 +317,7 @@ void Tokenizing::embed(const ScannedFile& file, EncodedText& text) const {
   const double start = now_seconds();
   const size_t begin = text.ids.size();
   try {
-    const MappedFile map(inventory_.folder / file.path);
-    TW_CHECK(Sha256().update(map.text()).hex() == file.sha256, data, "{}", kChangedSinceScan);
-    const auto range = std::find_if(ranges_.begin(), ranges_.end(), [&](const CodecRange& r) { return r.name == file.kind; });
-    const CodedFile coded = encode_file(codec_of(file), *range, {map.text(), inventory_.folder / file.path}, {}, [&](const std::vector<int32_t>& block) {
+    const CodedFile coded = encode(file, {}, 0, [&](const std::vector<int32_t>& block) {
       text.ids.insert(text.ids.end(), block.begin(), block.end());
     });
     text.embedded.push_back({.kind = file.kind, .documents = coded.documents, .tokens = coded.tokens, .bytes = file.bytes, .seconds = now_seconds() - start});
@@ -328,7 +333,6 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
   const Files& files = coded_[size_t(split)];
   if (files.empty()) return;
   SplitTokens& out = result_.splits[size_t(split)];
-  const IdSpace ids(*tokenizer_);
   progress_ = {.phase = kPhases[size_t(split)], .total_files = int64_t(files.size())};
   for (const ScannedFile* f : files) progress_.total_bytes += f->bytes;
   struct Made {
@@ -344,13 +348,9 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
     bool written = false;
     const double start = now_seconds();
     try {
-      const MappedFile map(inventory_.folder / f.path);
-      if (Sha256().update(map.text()).hex() != f.sha256) return made.reason = kChangedSinceScan, made;
       CodedRow row{.eod = eod_, .caption = masked(f.caption), .words = [&](std::string_view caption) { return tokenizer_->encode(caption, {}); }, .keep = {}};
       if (f.dealt_inside) row.keep = [&](uint64_t bits) { return split_at(inventory_.shares, bits) == split; };
-      CodecInput input(map.text(), inventory_.folder / f.path);
-      input.variants = split == Split::train ? options_.variants : 0;
-      made.file = encode_file(codec_of(f), *ids.named(f.kind), input, row, [&](const std::vector<int32_t>& block) {
+      made.file = encode(f, row, split == Split::train ? options_.variants : 0, [&](const std::vector<int32_t>& block) {
         if (at_once) written = true, writer.append(block);
         else made.ids.insert(made.ids.end(), block.begin(), block.end());
       });
@@ -379,7 +379,7 @@ void Tokenizing::encode_coded(Split split, TokenFileWriter& writer) {
       document.path = f.path, document.sha256 = f.sha256, document.licence = f.licence;
       writer.end_document(document);
       ++out.documents;
-      add_coded(out, f.kind, {.kind = f.kind, .files = 1, .documents = made.file.documents, .tokens = made.file.tokens, .bytes = f.bytes, .seconds = made.seconds});
+      add_coded(out, {.kind = f.kind, .files = 1, .documents = made.file.documents, .tokens = made.file.tokens, .bytes = f.bytes, .seconds = made.seconds});
     }
     progress_.files += int64_t(end - begin), progress_.bytes += bytes;
     report();

@@ -54,18 +54,13 @@ std::vector<float> samples_in(std::string_view wav) {
   return all;
 }
 
-class Audio : public testing::Test {
+class Audio : public CodecFiles {
  protected:
-  fs::path file(const std::string& name, const std::string& content) const {
-    write_file_atomically(folder_.path() / name, content);
-    return folder_.path() / name;
-  }
   std::unique_ptr<Codec> trained(const std::string& audio = "rvq") const {
     std::vector<fs::path> files;
     for (int f = 0; f < 4; ++f) files.push_back(file(std::to_string(f) + ".wav", wav_of(voice(8000, 4, 90 + 30 * f), 8000)));
     return kAudioCodec.train(files, {.audio = audio});
   }
-  TemporaryFolder folder_;
 };
 
 TEST(Mdct, FramesAddUpToTheSignal) {

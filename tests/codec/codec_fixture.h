@@ -1,9 +1,14 @@
 // What tests of codecs share.
 #pragma once
+#include <gtest/gtest.h>
+
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "src/codec/codec.h"
+#include "src/core/file.h"
+#include "tests/support/process.h"
 
 namespace tw {
 
@@ -15,6 +20,16 @@ struct Encoded final : CodecSink {
   void note(std::string text) override { notes.push_back(std::move(text)); }
   std::vector<std::vector<int32_t>> documents;
   std::vector<std::string> notes;
+};
+
+// A folder and files in it.
+class CodecFiles : public testing::Test {
+ protected:
+  std::filesystem::path file(const std::string& name, const std::string& content) const {
+    write_file_atomically(folder_.path() / name, content);
+    return folder_.path() / name;
+  }
+  TemporaryFolder folder_;
 };
 
 }  // namespace tw

@@ -56,14 +56,7 @@ Picture waves(int width, int height, int channels, int kind = 0) {
   return p;
 }
 
-class Images : public testing::Test {
- protected:
-  fs::path file(const std::string& name, const std::string& content) const {
-    write_file_atomically(folder_.path() / name, content);
-    return folder_.path() / name;
-  }
-  TemporaryFolder folder_;
-};
+class Images : public CodecFiles {};
 
 TEST_F(Images, PngsOfEveryKindOfColourAreRead) {
   const FoundPicture rgb = read(png(2, 1, 8, 2, bytes({0, 255, 0, 0, 1, 2, 3})));

@@ -12,17 +12,12 @@ namespace tw {
 namespace {
 namespace fs = std::filesystem;
 
-class Molecules : public testing::Test {
+class Molecules : public CodecFiles {
  protected:
-  fs::path file(const std::string& name, const std::string& content) const {
-    write_file_atomically(folder_.path() / name, content);
-    return folder_.path() / name;
-  }
   std::unique_ptr<Codec> trained(const std::string& content) const {
     const fs::path path = file("train.smi", content);
     return kMoleculeCodec.train({&path, 1}, {});
   }
-  TemporaryFolder folder_;
 };
 
 constexpr const char* kSome = "SMILES\nCC(=O)Oc1ccccc1C(=O)O aspirin\nCn1cnc2c1c(=O)n(C)c(=O)n2C\tcaffeine\r\n\nC[C@@H](N)C(=O)O\nClCCBr\n";

@@ -18,12 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-class Series : public testing::Test {
+class Series : public CodecFiles {
  protected:
-  fs::path file(const std::string& name, const std::string& content) const {
-    write_file_atomically(folder_.path() / name, content);
-    return folder_.path() / name;
-  }
   std::unique_ptr<Codec> trained(const std::string& content, int32_t vocab = 4096) const {
     const fs::path path = file("train.csv", content);
     return kSeriesCodec.train({&path, 1}, {.vocab_size = vocab});
@@ -33,7 +29,6 @@ class Series : public testing::Test {
     EXPECT_EQ(e.documents.size(), 1u);
     return codec.decode(e.documents[0]);
   }
-  TemporaryFolder folder_;
 };
 
 using Rows = std::vector<std::vector<std::string>>;

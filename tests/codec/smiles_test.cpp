@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <sstream>
+#include <string>
+#include <vector>
 
 #include "src/codec/molecule/element.h"
 #include "src/codec/molecule/reordered.h"
@@ -19,12 +21,19 @@ uint64_t identity_of(std::string_view smiles) {
   return reader.molecule().identity();
 }
 
-TEST(Smiles, ValidityWeightAndRingsAreThoseOfRdkit) {
+// Lines of SMILES, weight and rings.
+std::vector<std::string> fixture_cases() {
   std::istringstream lines(read_file(TW_CODEC_TESTS "/smiles_cases.tsv", 1 << 20));
+  std::vector<std::string> cases;
+  for (std::string line; std::getline(lines, line);)
+    if (!line.starts_with("# ")) cases.push_back(line);
+  return cases;
+}
+
+TEST(Smiles, ValidityWeightAndRingsAreThoseOfRdkit) {
   SmilesReader reader;
   int cases = 0, wrong = 0;
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("# ")) continue;
+  for (const std::string& line : fixture_cases()) {
     std::istringstream fields(line);
     std::string smiles, weight;
     int rings = -1;
@@ -45,11 +54,9 @@ TEST(Smiles, ValidityWeightAndRingsAreThoseOfRdkit) {
 }
 
 TEST(Smiles, InAnotherOrderItIsTheSameMolecule) {
-  std::istringstream lines(read_file(TW_CODEC_TESTS "/smiles_cases.tsv", 1 << 20));
   SmilesReader reader;
   int orders = 0, other = 0;
-  for (std::string line; std::getline(lines, line);) {
-    if (line.starts_with("# ")) continue;
+  for (const std::string& line : fixture_cases()) {
     const std::string smiles = line.substr(0, line.find('\t'));
     if (!reader.read(smiles).empty()) continue;
     const uint64_t identity = reader.molecule().identity();

@@ -74,11 +74,6 @@ void put_patch(std::span<const float> patch, int px, int py, Picture& p) {
     }
 }
 
-struct AllIds final : CodecSink {
-  void ids(std::span<const int32_t> some) override { all.insert(all.end(), some.begin(), some.end()); }
-  std::vector<int32_t> all;
-};
-
 // Ids: widths 1 … size, heights 1 … size, then the palettes.
 class ImageCodec final : public Codec {
  public:

@@ -116,10 +116,4 @@ Sides fitted(int width, int height, int longest) noexcept {
   return {scaled(width), scaled(height)};
 }
 
-Picture fitted(const Picture& picture, int longest) {
-  AreaScaler scaler(picture.width, picture.height, fitted(picture.width, picture.height, longest), picture.channels);
-  for (int y = 0; y < picture.height; ++y) scaler.add_row(picture.pixels.data() + size_t(y) * size_t(picture.width) * size_t(picture.channels));
-  return scaler.finish();
-}
-
 }  // namespace tw

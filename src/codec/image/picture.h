@@ -37,7 +37,6 @@ struct Sides {
   int width = 0, height = 0;
 };
 Sides fitted(int width, int height, int longest) noexcept;
-Picture fitted(const Picture& picture, int longest);
 
 std::string png_of(const Picture& picture);
 

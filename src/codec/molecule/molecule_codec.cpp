@@ -105,6 +105,7 @@ class MoleculeCodec final : public Codec {
         return left_out.add(line, fmt::format("{} is in no molecule of the codebook", repaired_utf8(std::string(unknown))));
       if (taken++ > 0) sink.end_document();
       sink.ids(ids);
+      if (file.variants == 0) return;
       std::set<std::string> written = {std::string(smiles)};
       for (int v = 0; v < file.variants; ++v) {
         std::string other = reordered(smiles, xxh3(smiles.data(), smiles.size()) + uint64_t(v));
