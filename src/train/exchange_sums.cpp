@@ -57,6 +57,7 @@ void ExchangeSums::fetch(const Stream& stream) {
 
 int64_t ExchangeSums::total_sent() const { return total(host_sent_); }
 int64_t ExchangeSums::total_arrived() const { return total(host_arrived_); }
+int64_t ExchangeSums::total_summed() const { return total(host_summed_); }
 int64_t ExchangeSums::total_reduced() const { return total(host_reduced_); }
 
 std::vector<ExchangeSums::Damaged> ExchangeSums::damaged(Communicator& comm, const Stream& stream) const {

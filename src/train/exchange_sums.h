@@ -35,6 +35,7 @@ class ExchangeSums {
   void fetch(const Stream& stream);
   int64_t total_sent() const;
   int64_t total_arrived() const;
+  int64_t total_summed() const;
   int64_t total_reduced() const;
   const int64_t* summed() const { return host_summed_.as<int64_t>(); }  // (buckets)
 

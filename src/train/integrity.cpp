@@ -111,7 +111,7 @@ void Integrity::say(int64_t* words, bool again) {
   if (due()) {
     if (state_.known()) flags |= kStateKnown, words[kWrittenWeights] = state_.written_weights();
     words[kWeights] = state_.weights(), words[kOwnWeights] = state_.own_weights();
-    words[kSent] = exchange_.total_sent(), words[kArrived] = exchange_.total_arrived(), words[kReduced] = exchange_.total_reduced();
+    words[kSent] = exchange_.total_sent(), words[kArrived] = exchange_.total_arrived(), words[kSummed] = exchange_.total_summed(), words[kReduced] = exchange_.total_reduced();
   }
   if (batch_apart_) {
     const int64_t *apart = host_batch_.as<int64_t>(), *in_step = apart + 1;

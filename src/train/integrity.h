@@ -16,6 +16,7 @@ namespace tw {
 struct IntegrityOptions {
   bool enabled = true;
   int64_t interval = 0;  // steps from one check of weights and exchange to the next; 0 = integrity_interval()
+  int64_t recompute_interval = 0;  // steps from one whose gradients are computed twice to the next; 0 = none
 };
 // So that checks take about 1 % of a step at most, but at least each 10 steps: they read each weight some three times, and a step computes 6
 // operations for each weight and token.
@@ -25,7 +26,7 @@ enum class AlarmKind {
   state,       // master weights, m, v or summed gradients changed in memory: only a checkpoint brings them back
   weights,     // compute weights of a rank: made anew from the owners'
   message,     // gradients on their way between two ranks: the step is computed again
-  arithmetic,  // one micro-batch, two results
+  arithmetic,  // one micro-batch or one step, two results
   unusual      // loss or gradient norm far off, and not the same when computed again
 };
 const char* name_of(AlarmKind kind) noexcept;
@@ -49,7 +50,7 @@ struct Corruption final : Error {
 class Integrity {
  public:
   // What a rank says of itself, beside the statistics of a step.
-  enum Word { kWeights, kOwnWeights, kWrittenWeights, kSent, kArrived, kReduced, kBatch, kMachine, kFlags, kWords };
+  enum Word { kWeights, kOwnWeights, kWrittenWeights, kSent, kArrived, kSummed, kReduced, kBatch, kMachine, kFlags, kWords };
 
   // master: masters are arrays of their own. exact: gradients go by all-to-all and ordered sum, else by the library's all-reduce.
   Integrity(const IntegrityOptions& options, Communicator& comm, const ParameterTable& table, const ShardLayout& layout, bool master, bool exact);
@@ -63,6 +64,8 @@ class Integrity {
   // A step's gradients are about to be computed. `anyway`: with all checks, though they are not due.
   void begin(int64_t step, bool anyway, const Stream& stream);
   bool due() const noexcept { return exchange_.taken(); }
+  // Whether the gradients after `step` steps are computed twice as a whole.
+  bool recomputes(int64_t step) const noexcept { return enabled() && options_.recompute_interval > 0 && step % options_.recompute_interval == 0; }
   // Gradients (padded_count) of the micro-batch that is computed twice: by every rank, and as part of the step.
   void add_batch(bool part_of_step, ConstView gradients, const Stream& stream);
   // The compute weights of this moment are weighed where that is due, and all sums are on their way to the host.

@@ -34,7 +34,7 @@ void Trainer::compute_twice() {
 
 void Trainer::settle(Totals& totals) {
   std::vector<Alarm> alarms = integrity_.judge(words_, step_ + 1, stream_);
-  if (alarms.empty()) return settle_unusual(totals);
+  if (alarms.empty()) return settle_arithmetic(totals);
   for (const Alarm& a : alarms)
     if (a.kind == AlarmKind::state) integrity_.give_up(a, false);
   const std::vector<int64_t> first = words_;
@@ -54,60 +54,74 @@ void Trainer::settle(Totals& totals) {
   if (!again.empty()) integrity_.give_up(name_rank(again[0]), true);
   if (alarms[0].rank < 0) alarms = {name_rank(alarms[0])};
   integrity_.mended(std::move(alarms), "The step was computed again and is right");
+  if (integrity_.recomputes(step_)) settle_arithmetic(totals);
 }
 
 bool Trainer::unusual(const StepResult& r) const {
   return integrity_.enabled() && (last_unusual_ < 0 || step_ - last_unusual_ >= kUnusualEvery) && skip_rule_.unusual(r.loss, r.grad_norm);
 }
 
-void Trainer::settle_unusual(Totals& totals) {
+void Trainer::settle_arithmetic(Totals& totals) {
   const StepResult seen = result_of(totals);
-  if (!unusual(seen)) return;
-  last_unusual_ = step_;
+  const bool strange = unusual(seen);
+  if (!strange && !integrity_.recomputes(step_)) return;
+  if (strange) last_unusual_ = step_;
+  const AlarmKind kind = strange ? AlarmKind::unusual : AlarmKind::arithmetic;
   const int64_t stride = statistics_.shape()[1], numbers = stride - Integrity::kWords;
-  // A rank's losses follow from its own arithmetic alone, and so do the gradients it sent.
+  // A rank's losses follow from its own arithmetic alone, and so do the gradients it sent; squares and sums from what others sent, too.
   const int64_t squares = int64_t(layout_.buckets()) * layout_.virtual_per_rank();
-  const auto rank_numbers = [&](const std::vector<double>& all, int r, int64_t from) { return all.data() + r * stride + from; };
-  const auto same = [&](const std::vector<double>& a, const std::vector<double>& b, int r, int64_t from) {
-    return std::memcmp(rank_numbers(a, r, from), rank_numbers(b, r, from), size_t(numbers - from) * sizeof(double)) == 0;
+  struct Answer {
+    std::vector<double> numbers;
+    std::vector<int64_t> words;
+    bool sums_known;
   };
-  const auto copy_of = [&] { return std::vector<double>(statistics_.as<double>(), statistics_.as<double>() + statistics_.count()); };
-  std::vector<double> before = copy_of();
-  std::vector<int64_t> words_before = words_;
-  const bool sums_known = integrity_.due();
+  const auto answer = [&] {
+    return Answer{{statistics_.as<double>(), statistics_.as<double>() + statistics_.count()}, words_, integrity_.due()};
+  };
+  const auto same_word = [](const Answer& a, const Answer& b, int r, Integrity::Word word) {
+    const size_t at = size_t(r) * Integrity::kWords + word;
+    return !a.sums_known || !b.sums_known || a.words[at] == b.words[at];
+  };
+  const auto same_numbers = [&](const Answer& a, const Answer& b, int r, int64_t from) {
+    const int64_t at = r * stride + from;
+    return std::memcmp(a.numbers.data() + at, b.numbers.data() + at, size_t(numbers - from) * sizeof(double)) == 0;
+  };
+  const auto same_own = [&](const Answer& a, const Answer& b, int r) {
+    return same_numbers(a, b, r, squares) && same_word(a, b, r, Integrity::kSent);
+  };
+  const auto same = [&](const Answer& a, const Answer& b, int r) {
+    return same_numbers(a, b, r, 0) && same_word(a, b, r, Integrity::kSent) && same_word(a, b, r, Integrity::kSummed);
+  };
+  Answer before = answer();
   int rank = -1;
   for (int tries = 1; tries <= kTries; ++tries) {
     totals = sum_gradients(true);
     const std::vector<Alarm> alarms = integrity_.judge(words_, step_ + 1, stream_);
     if (!alarms.empty()) integrity_.give_up(alarms[0], true);
-    const std::vector<double> now = copy_of();
-    bool equal = true;
-    for (int r = 0; r < comm_.size(); ++r) equal &= same(before, now, r, 0);
-    if (equal && tries == 1) {
-      if (comm_.rank() == 0)
+    const Answer now = answer();
+    int differing = 0, last = -1;
+    for (int r = 0; r < comm_.size(); ++r)
+      if (!same(before, now, r)) ++differing, last = r;
+    if (differing == 0 && tries == 1) {
+      if (strange && comm_.rank() == 0)
         log_info("step {}: loss {:.4f} and gradient norm {:.4f} are far from usual; computed again, they are the same: it is the data or the optimisation",
                  step_ + 1, seen.loss, seen.grad_norm);
       return;
     }
-    if (equal) {
-      return integrity_.mended({{step_ + 1, AlarmKind::unusual, rank,
-                                 fmt::format("loss {:.4f} and gradient norm {:.4f} are far from usual and came out otherwise when computed again: {} erred", seen.loss,
-                                             seen.grad_norm, rank < 0 ? std::string("a rank") : fmt::format("rank {}", rank)),
-                                 ""}},
+    if (differing == 0) {
+      const std::string who = rank < 0 ? std::string("a rank") : fmt::format("rank {}", rank);
+      const std::string what = strange ? fmt::format("loss {:.4f} and gradient norm {:.4f} are far from usual and", seen.loss, seen.grad_norm) : "the gradients of one step";
+      return integrity_.mended({{step_ + 1, kind, rank, fmt::format("{} came out otherwise when computed again: {} erred", what, who), ""}},
                                "The step was computed until two results agreed");
     }
     if (tries == 1) {
-      int differing = 0, last = -1;
-      for (int r = 0; r < comm_.size(); ++r) {
-        if (!same(before, now, r, 0)) ++differing, last = r;
-        const size_t sent = size_t(r) * Integrity::kWords + Integrity::kSent;
-        if (!same(before, now, r, squares) || (sums_known && words_before[sent] != words_[sent])) rank = r;
-      }
+      for (int r = 0; r < comm_.size(); ++r)
+        if (!same_own(before, now, r)) rank = r;
       if (rank < 0 && differing == 1) rank = last;  // what it summed was damaged
     }
     before = now;
   }
-  integrity_.give_up({step_ + 1, AlarmKind::unusual, rank, fmt::format("one step gave {} different results", kTries + 1), ""}, true);
+  integrity_.give_up({step_ + 1, kind, rank, fmt::format("one step gave {} different results", kTries + 1), ""}, true);
 }
 
 void Trainer::check_replicas() {

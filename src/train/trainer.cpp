@@ -46,7 +46,8 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
                        .logits_at_once = logits_for(stream.device())}, plan_),
       integrity_({.enabled = o.integrity.enabled,
                   .interval = o.integrity.interval > 0 ? o.integrity.interval
-                                                       : integrity_interval(o.global_batch_size * o.seq_len / comm.size(), stream.device())},
+                                                       : integrity_interval(o.global_batch_size * o.seq_len / comm.size(), stream.device()),
+                  .recompute_interval = o.integrity.recompute_interval},
                  comm, table_, layout_, o.dtype != DType::fp32, o.determinism != Determinism::off),
       optimizer_(comm, table_, layout_, o.dtype, o.optimizer),
       sync_(comm, layout_, o.determinism, o.integrity.enabled ? &integrity_.exchange() : nullptr),
@@ -327,7 +328,7 @@ StepResult Trainer::result_of(const Totals& totals) const {
 StepResult Trainer::step() {
   const PhaseScope phase(WorkPhase::data);
   const double start = now_seconds(), waited = sync_.waited_seconds();
-  Totals totals = sum_gradients(false);
+  Totals totals = sum_gradients(integrity_.recomputes(step_));
   settle(totals);
   StepResult r = result_of(totals);
   r.step = step_ + 1;

@@ -123,7 +123,7 @@ class Trainer {
   // recovery.cpp
   void compute_twice();
   void settle(Totals& totals);
-  void settle_unusual(Totals& totals);
+  void settle_arithmetic(Totals& totals);
   bool unusual(const StepResult& r) const;
   bool blend_changes_near() const;
 

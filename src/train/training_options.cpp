@@ -148,7 +148,11 @@ TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ran
                  .stochastic_rounding = config.get<bool>("optimizer.stochastic_rounding"),
                  .seed = config.get<uint64_t>("training.seed")};
   o.skip_step_sigma = config.get<double>("optimizer.skip_step_sigma");
-  o.integrity = {.enabled = config.get<bool>("integrity.enabled"), .interval = config.get<int64_t>("integrity.interval")};
+  o.integrity = {.enabled = config.get<bool>("integrity.enabled"), .interval = config.get<int64_t>("integrity.interval"),
+                 .recompute_interval = config.get<int64_t>("integrity.recompute_interval")};
+  TW_CHECK(o.integrity.recompute_interval == 0 || (o.integrity.enabled && o.determinism != Determinism::off), config,
+           "{}: integrity.recompute_interval compares bits: it wants integrity.enabled = true and debug.deterministic = \"elastic\" or \"run\"",
+           config.origin("integrity.recompute_interval"));
   o.check(ranks);
   return o;
 }

@@ -149,7 +149,8 @@ void TrainingLoop::guess_step() {
   const double joules = run_.meter.total(run_.comm);
   const double forward = trainer_->evaluate(*train_files_.front(), windows).seconds;
   // The backward pass is twice a forward one.
-  const double passes = 3 * double(o.global_batch_size) / double(windows);
+  const int64_t again = o.integrity.recompute_interval;
+  const double passes = 3 * (1 + (again > 0 ? 1 / double(again) : 0)) * double(o.global_batch_size) / double(windows);
   spending_->guess_step(forward * passes, (run_.meter.total(run_.comm) - joules) * passes);
 }
 
