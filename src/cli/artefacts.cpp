@@ -87,7 +87,7 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
     for (; length == 0; length = codec.length(ids)) go_on(within, first_sample + i);
     within.max_new_tokens = length - int64_t(ids.size());
     made.unfinished += length > 0 ? (go_on(within, first_sample + i), false) : !go_on(options, first_sample + i);
-    made.documents.push_back({codec.decode(ids), prompt.caption});
+    made.documents.push_back({codec.decode(ids), prompt.caption, codec.sheet(ids)});
     if (after_each) after_each();
   }
   return made;
@@ -133,6 +133,7 @@ std::vector<fs::path> write_artefacts(const Artefacts& artefacts, const CodecKin
   for (size_t i = 0; i < artefacts.documents.size(); ++i) {
     files.push_back(path / fmt::format("{:04}{}.{}", i + 1, name_part(artefacts.documents[i].caption), kind.artefact));
     write_file_atomically(files.back(), artefacts.documents[i].bytes);
+    if (const std::string& sheet = artefacts.documents[i].sheet; !sheet.empty()) write_file_atomically(fs::path(files.back()).replace_extension("png"), sheet);
   }
   return files;
 }

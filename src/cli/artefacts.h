@@ -37,7 +37,7 @@ std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const std::fil
 Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
                          int64_t count, int64_t first_sample, const std::function<void()>& after_each);
 
-// What lines (CodecKind::lines) go to one file, others to numbered ones in a folder, with the caption in their names. Their paths.
+// What lines (CodecKind::lines) go to one file, others to numbered ones in a folder, with the caption in their names, and contact sheets beside them. Their paths.
 // Error(cannot_create), Error(io).
 std::vector<std::filesystem::path> write_artefacts(const Artefacts& artefacts, const CodecKind& kind, const std::filesystem::path& path);
 

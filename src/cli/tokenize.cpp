@@ -25,6 +25,8 @@ void tokenize_step(Job& job) {
     options.append_eod = job.config.get<bool>("tokenizer.append_eod");
     options.audio = job.config.get<std::string>("codec.audio");
     options.image_size = job.config.get<int>("codec.image_size");
+    options.video_size = job.config.get<int>("codec.video_size");
+    options.video_rate = job.config.get<int>("codec.video_rate");
     options.variants = job.config.get<int>("codec.variants");
     options.mask = PersonalMask(job.config.get<std::vector<std::string>>("data.mask"));
     options.threads = all_cores();

@@ -25,6 +25,8 @@ struct CodecTraining {
   int threads = 1;            // results do not depend on it
   std::string audio = "rvq";  // or "mulaw"
   int image_size = 32;        // pixels of a picture's longer side at most: larger ones are made smaller
+  int video_size = 64;        // of a video's
+  int video_rate = 5;         // frames a second
 };
 
 // A file: its content (mapped: it may be larger than memory), and where it lies, by which files that belong to it are found.
@@ -45,6 +47,7 @@ struct CaptionedFile {
 // A document as an artefact, and the words it was made for.
 struct CaptionedDocument {
   std::string bytes, caption;
+  std::string sheet = {};  // Codec::sheet
 };
 
 // Where the ids of a file go.
@@ -79,6 +82,11 @@ class Codec {
   virtual void encode(const CodecInput& file, CodecSink& sink) const = 0;
   // One document as an artefact of the kind's extension. Error(data) for an id out of range, or where the ids are no document.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  // A PNG that shows a document at a glance, of kinds that are looked at and take their time; "" = none.
+  virtual std::string sheet(std::span<const int32_t> ids) const {
+    (void)ids;
+    return "";
+  }
   // Ids that a document begins with, where those of the training files have a beginning in common (the columns of a table): a model that
   // makes a document goes on from them.
   virtual std::vector<int32_t> opening() const { return {}; }

@@ -8,6 +8,7 @@
 #include "src/codec/image/image_codec.h"
 #include "src/codec/molecule/molecule_codec.h"
 #include "src/codec/series/series_codec.h"
+#include "src/codec/video/video_codec.h"
 #include "src/core/utf8.h"
 
 namespace tw {
@@ -27,7 +28,7 @@ bool ends_so(const std::filesystem::path& file, std::span<const std::string_view
   return std::any_of(endings.begin(), endings.end(), [&](std::string_view ending) { return name.size() > ending.size() && name.ends_with(ending); });
 }
 
-constexpr const CodecKind* kKinds[] = {&kAudioCodec, &kImageCodec, &kMoleculeCodec, &kSeriesCodec};
+constexpr const CodecKind* kKinds[] = {&kAudioCodec, &kImageCodec, &kMoleculeCodec, &kSeriesCodec, &kVideoCodec};
 }
 
 std::span<const CodecKind* const> codec_kinds() noexcept { return kKinds; }

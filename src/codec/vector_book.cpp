@@ -98,4 +98,14 @@ VectorBook VectorBook::trained(std::span<const float> points, int dimension, int
   return book;
 }
 
+void SampledPoints::add(std::span<const float> point) {
+  if (seen_++ % stride_ != 0) return;
+  points_.insert(points_.end(), point.begin(), point.end());
+  if (points_.size() <= most_ * dimension_) return;
+  const size_t left = (points_.size() / dimension_ + 1) / 2;
+  for (size_t i = 0; i < left; ++i) std::copy_n(points_.begin() + std::ptrdiff_t(2 * i * dimension_), dimension_, points_.begin() + std::ptrdiff_t(i * dimension_));
+  points_.resize(left * dimension_);
+  stride_ *= 2;
+}
+
 }  // namespace tw

@@ -25,4 +25,17 @@ class VectorBook {
   std::vector<float> vectors_, across_, halves_;  // across_: (dimension, size), halves_: half of each vector's square
 };
 
+// Every so many points of a stream that is longer than what shall be kept: each second one is given up where there are too many.
+class SampledPoints {
+ public:
+  SampledPoints(int dimension, size_t most) : dimension_(size_t(dimension)), most_(most) {}
+  void add(std::span<const float> point);  // (dimension)
+  std::vector<float>& points() noexcept { return points_; }
+
+ private:
+  size_t dimension_, most_;
+  int64_t stride_ = 1, seen_ = 0;
+  std::vector<float> points_;
+};
+
 }  // namespace tw

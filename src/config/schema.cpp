@@ -60,6 +60,8 @@ constexpr ConfigKey kKeys[] = {
     {"tokenizer.append_eod", boolean, "true", 0, 0, "", "Put tokenizer.eos_token behind each document."},
 
     {"codec.audio", choice, "rvq", 0, 0, "rvq mulaw", "rvq: trained vectors of bands, 16 ms a frame; mulaw: a token a sample."},
+    {"codec.video_size", integer, "64", 8, 1024, "", "Pixels of a video's longer side at most: larger ones are made smaller."},
+    {"codec.video_rate", integer, "5", 1, 60, "", "Frames a second that are taken of a video."},
     {"codec.variants", integer, "4", 0, 1000, "", "How many times a training document is written in another way besides, where its kind has several: molecules in other orders of their atoms (Arus-Pous et al. 2019)."},
     {"codec.image_size", integer, "32", 4, 1024, "", "Pixels of a picture's longer side at most: larger pictures are made smaller. 32 x 32 pixels are 130 tokens, 64 x 64 are 514: training.seq_len should hold them."},
 

@@ -120,7 +120,7 @@ void check_tools(const Surroundings& here, Findings& out) {
   struct Tool {
     const char *name, *use, *package;
   };
-  for (const Tool& tool : {Tool{"pdftotext", "PDF documents", "poppler-utils"}}) {
+  for (const Tool& tool : {Tool{"pdftotext", "PDF documents", "poppler-utils"}, Tool{"ffmpeg", "videos", "ffmpeg"}}) {
     const fs::path found = find_program(here, tool.name);
     if (found.empty()) out.note(tool.name, fmt::format("not installed: wanted for {} alone", tool.use), fmt::format("sudo apt-get install {}", tool.package));
     else out.ok(tool.name, found.string());

@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "src/codec/audio/sound.h"
 #include "src/codec/image/picture.h"
+#include "src/codec/video/frames.h"
 #include "src/core/file.h"
 #include "tests/cli/cli_fixture.h"
 
@@ -132,7 +134,7 @@ TEST_F(Kinds, TablesAreSeriesUnlessTheyAreToBeText) {
   EXPECT_EQ(kind_of({"--data.kinds", "[\"molecule\"]"}), "csv");
   const Ended wrong = tokenwerk({"scan", path("logs"), "--out", path("run"), "--data.kinds", "[\"sound\"]"});
   EXPECT_EQ(wrong.code, 64);
-  EXPECT_THAT(wrong.err, HasSubstr("audio, image, molecule, series, or all"));
+  EXPECT_THAT(wrong.err, HasSubstr("audio, image, molecule, series, video, or all"));
 }
 
 TEST_F(Kinds, MeasurementsBecomeMeasurements) {
@@ -232,6 +234,44 @@ TEST_F(Kinds, PicturesAreMadeForTheirCaptions) {
 }
 
 // A page, its picture within: one document, from the folder to the page that is made.
+TEST_F(Kinds, VideosAreMadeForTheirCaptions) {
+  if (find_program(std::getenv("PATH"), "ffmpeg").empty()) GTEST_SKIP() << "ffmpeg is not installed";
+  for (int f = 0; f < 12; ++f) {
+    FrameFile file;
+    for (int i = 0; i < 8; ++i) {  // a square that falls or rises
+      Picture p{.width = 24, .height = 24, .channels = 3, .pixels = std::vector<uint8_t>(24 * 24 * 3, 20)};
+      for (int y = 0; y < 8; ++y)
+        for (int x = 0; x < 24; ++x) p.pixels[size_t((y + (f % 2 ? 2 * i : 16 - 2 * i)) * 24 + x) * 3 + size_t(f % 3)] = uint8_t(x / 8 == 1 ? 240 : 20);
+      file.add(p);
+    }
+    write(fmt::format("films/{}/{}.mp4", f % 2 ? "falls" : "rises", f), file.mp4(5));
+  }
+  const std::string good = read_file(path("films/falls/1.mp4"), 1 << 20);
+  write("films/falls/cut.mp4", good.substr(0, 600));
+  write("films/falls/liar.avi", "a text");
+  const Ended e = tokenwerk(Words{"factory", path("films"), "--out", path("run"), "--generate.documents", "2", "--codec.video_size", "24"} + tiny(60));
+  ASSERT_EQ(e.code, 0) << e.err;
+  EXPECT_THAT(e.err, HasSubstr("cut.mp4"));
+  EXPECT_THAT(e.err, HasSubstr("no video that can be read"));
+  const auto kinds = json(path("run/samples.json"))["kinds"];
+  ASSERT_EQ(kinds.size(), 1u);
+  ASSERT_EQ(kinds[0]["shown"].size(), 2u);
+  const fs::path shown = path("run") + "/" + kinds[0]["shown"][0]["path"].get<std::string>();
+  EXPECT_EQ(shown.extension(), ".mp4");
+  EXPECT_TRUE(fs::exists(fs::path(shown).replace_extension("png"))) << "a contact sheet";
+  const std::string report = read_file(path("run/report.html"), 8 << 20);
+  EXPECT_THAT(report, HasSubstr("src=\"data:video/mp4;base64,"));
+  EXPECT_THAT(report, HasSubstr("H.264 (x264) of as many bytes"));
+  const Ended made = tokenwerk({"generate", path("run"), "--as", "mp4", "--prompt", "falls", "--samples", "1", "--out", path("made")});
+  ASSERT_EQ(made.code, 0) << made.err;
+  int frames = 0;
+  read_frames({read_file(path("made/0001-falls.mp4"), 1 << 20)}, 64, 5, [&](const Picture& p) {
+    EXPECT_EQ(p.width, 24);
+    ++frames;
+  });
+  EXPECT_GE(frames, 1);
+}
+
 TEST_F(Kinds, PagesWithPicturesBecomePagesWithPictures) {
   for (int i = 0; i < 20; ++i) {
     write(fmt::format("pages/{}.md", i), fmt::format("Part {} is\n![shown](img/{}.png)\nhere.\n", i, i));

@@ -10,7 +10,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/utf8.h"
-#include "src/data/formats/child.h"
+#include "src/core/child.h"
 #include "src/data/formats/format.h"
 #include "src/data/formats/packed.h"
 #include "tests/meter/scratch_folder.h"

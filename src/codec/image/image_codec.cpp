@@ -7,6 +7,7 @@
 #include <set>
 
 #include "src/codec/codebook.h"
+#include "src/codec/image/colour.h"
 #include "src/codec/image/image_quality.h"
 #include "src/codec/image/picture.h"
 #include "src/codec/image/picture_judge.h"
@@ -27,15 +28,6 @@ constexpr int kSmallest = 4, kLargest = 1024;
 
 int patches_along(int pixels) { return (pixels + kPatch - 1) / kPatch; }
 int dimension_of(int channels) { return kPatch * kPatch + (channels == 3 ? 2 * kHalf * kHalf : 0); }
-
-// Brightness and two differences of colour (ITU-R BT.601, full range), each in [0, 1] and [-0.5, 0.5].
-struct Ycc {
-  float y, cb, cr;
-};
-Ycc ycc_of(float r, float g, float b) {
-  const float y = 0.299f * r + 0.587f * g + 0.114f * b;
-  return {y / 255, (b - y) / 1.772f / 255, (r - y) / 1.402f / 255};
-}
 
 // Patches of a picture, row by row: brightness of 4 x 4 pixels, then the colours of 2 x 2. What lies beyond the border repeats it.
 void add_patches(const Picture& p, int channels, std::vector<float>& out) {
@@ -61,16 +53,15 @@ void put_patch(std::span<const float> patch, int px, int py, Picture& p) {
     for (int i = 0; i < kPatch; ++i) {
       const int x = px * kPatch + i, y = py * kPatch + j;
       if (x >= p.width || y >= p.height) continue;
-      const auto byte = [](float v) { return uint8_t(std::clamp(std::lround(v * 255), 0l, 255l)); };
       uint8_t* to = p.pixels.data() + (size_t(y) * size_t(p.width) + size_t(x)) * size_t(p.channels);
       const float b = patch[size_t(j * kPatch + i)];
       if (p.channels == 1) {
-        to[0] = byte(b);
+        to[0] = byte_of(b);
         continue;
       }
       const size_t at = size_t(kPatch * kPatch + j / 2 * kHalf + i / 2);
       const float cb = patch[at] / kColour, cr = patch[at + kHalf * kHalf] / kColour;
-      to[0] = byte(b + 1.402f * cr), to[1] = byte(b - 0.344136f * cb - 0.714136f * cr), to[2] = byte(b + 1.772f * cb);
+      put_rgb({b, cb, cr}, to);
     }
 }
 

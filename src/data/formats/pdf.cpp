@@ -7,7 +7,7 @@
 
 #include "src/core/error.h"
 #include "src/core/utf8.h"
-#include "src/data/formats/child.h"
+#include "src/core/child.h"
 #include "src/data/formats/format.h"
 
 namespace tw {

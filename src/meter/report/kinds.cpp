@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kPictures = 40, kSounds = 4, kOthers = 3, kLines = 12;  // that are shown
-constexpr size_t kMostPicture = size_t(32) << 10, kMostSound = size_t(256) << 10, kMostText = size_t(16) << 10;  // bytes
+constexpr size_t kOthers = 3, kLines = 12;  // that are shown
+constexpr size_t kMostSheet = size_t(256) << 10, kMostText = size_t(16) << 10;  // bytes
 constexpr size_t kKinds = 20, kMeasures = 50, kHistograms = 8, kBars = 30, kMostBins = 1000;
 
 std::vector<double> numbers_of(const Json& list) {
@@ -74,31 +74,45 @@ std::string first_lines(const std::string& text) {
   return text.substr(0, at);
 }
 
+// How artefacts that are seen or heard stand in the page.
+struct Medium {
+  std::string_view artefact, magic;
+  size_t at;           // where in the file the magic is
+  size_t most, bytes;  // files shown; of the largest
+  const char* html;    // {0} what is said, {1} the file in base64
+};
+constexpr Medium kMedia[] = {
+    {"png", "\x89PNG", 0, 40, size_t(32) << 10, "<img alt=\"{0}\" src=\"data:image/png;base64,{1}\">"},
+    {"wav", "RIFF", 0, 4, size_t(256) << 10, "<audio controls src=\"data:audio/wav;base64,{1}\"></audio>"},
+    {"mp4", "ftyp", 4, 4, size_t(256) << 10, "<video controls loop muted src=\"data:video/mp4;base64,{1}\"></video>"},
+};
+
 // The documents themselves: to look at, to listen to, to read.
 std::string shown(const RunRecord& run, const Json& kind) {
   const Json& list = part_of(kind, "shown");
   if (!list.is_array()) return "";
-  const std::string artefact = text_of(kind, "artefact");
-  const bool pictures = artefact == "png", sounds = artefact == "wav";
+  const auto medium = std::find_if(std::begin(kMedia), std::end(kMedia), [artefact = text_of(kind, "artefact")](const Medium& m) { return m.artefact == artefact; });
   std::string out;
   size_t count = 0;
   for (const Json& document : list) {
-    if (count == (pictures ? kPictures : sounds ? kSounds : kOthers)) break;
     const std::string name = text_of(document, "path"), caption = text_of(document, "caption");
-    const std::string bytes = sample_of(run, name, pictures ? kMostPicture : sounds ? kMostSound : kMostText, !pictures && !sounds);
-    const std::string said = escaped(caption.empty() ? fs::path(name).filename().string() : caption, 60);
-    if (pictures && bytes.starts_with("\x89PNG")) {
-      out += fmt::format("<figure><img alt=\"{0}\" src=\"data:image/png;base64,{1}\"><figcaption>{0}</figcaption></figure>", said, base64(bytes));
-    } else if (sounds && bytes.starts_with("RIFF")) {
-      out += fmt::format("<figure><audio controls src=\"data:audio/wav;base64,{1}\"></audio><figcaption>{0}</figcaption></figure>", said, base64(bytes));
-    } else if (!pictures && !sounds && !bytes.empty()) {
-      out += folded(fs::path(name).filename().string(), "<pre>" + escaped(first_lines(bytes), 4000) + "</pre>");
-    } else {
+    if (medium == std::end(kMedia)) {
+      if (count == kOthers) break;
+      const std::string text = sample_of(run, name, kMostText, true);
+      if (!text.empty()) out += folded(fs::path(name).filename().string(), "<pre>" + escaped(first_lines(text), 4000) + "</pre>"), ++count;
       continue;
     }
+    if (count == medium->most) break;
+    const std::string bytes = sample_of(run, name, medium->bytes, false);
+    if (bytes.size() < medium->at || !std::string_view(bytes).substr(medium->at).starts_with(medium->magic)) continue;
+    const std::string said = escaped(caption.empty() ? fs::path(name).filename().string() : caption, 60);
+    out += "<figure>" + fmt::format(fmt::runtime(medium->html), said, base64(bytes));
+    const std::string sheet = medium->artefact == "mp4" ? sample_of(run, fs::path(name).replace_extension("png").string(), kMostSheet, false) : "";
+    if (sheet.starts_with("\x89PNG")) out += fmt::format("<img class=\"sheet\" alt=\"{0}, frame by frame\" src=\"data:image/png;base64,{1}\">", said, base64(sheet));
+    out += "<figcaption>" + said + "</figcaption></figure>";
     ++count;
   }
-  return out.empty() ? "" : (pictures || sounds ? "<div class=\"shown\">" + out + "</div>\n" : out);
+  return out.empty() || medium == std::end(kMedia) ? out : "<div class=\"shown\">" + out + "</div>\n";
 }
 
 void add_measures(const Json& measures, const std::string& first, Table& table) {

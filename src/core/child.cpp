@@ -1,4 +1,4 @@
-#include "src/data/formats/child.h"
+#include "src/core/child.h"
 
 #include <fcntl.h>
 #include <poll.h>
