@@ -90,6 +90,34 @@ TEST_F(Embeds, APictureStandsWhereThePageLeadsToIt) {
   EXPECT_EQ(read_file(run(inventory, 1).of(Split::train).file), bytes) << "threads change nothing";
 }
 
+TEST_F(Embeds, PicturesOfHtmlPagesStandInThem) {
+  const std::string page =
+      "<html><head><title>t</title></head><body><h1>Gears</h1><p>See <img src=\"pics/gear%201.png\" alt=\"a red &amp; <b>large</b> gear\"> before, "
+      "or <a href='noise.wav'>the noise</a>, not <a href=other.html>this</a> or <img src=gone.png alt=that>.</p>"
+      "<figure><img src=b.png></figure><audio controls><source src='tone.wav'>no player</audio><nav><img src='nav.png'></nav><p>End.</body></html>";
+  folder_.write("docs/hand/page.html", page);
+  for (const char* name : {"pics/gear 1.png", "b.png", "nav.png"}) folder_.write("docs/hand/" + std::string(name), picture(name[0] == 'b') + (name[0] == 'n' ? " " : ""));
+  folder_.write("docs/hand/noise.wav", tone());
+  folder_.write("docs/hand/tone.wav", tone() + "x");
+  const Inventory inventory = scan(folder_ / "docs", {.shares = {1, 0, 0}});
+  std::map<std::string, std::string> part_of;
+  for (const ScannedFile& f : inventory.files) part_of[f.path] = f.part_of;
+  for (const char* name : {"hand/pics/gear 1.png", "hand/b.png", "hand/noise.wav", "hand/tone.wav"}) EXPECT_EQ(part_of[name], "hand/page.html") << name;
+  EXPECT_EQ(part_of["hand/nav.png"], "") << "navigation is no text";
+  const TokenizeResult result = run(inventory);
+  const auto tokenizer = TextTokenizer::load(result.tokenizer);
+  const auto file = TokenFile::open(result.of(Split::train).file, 0, true);
+  const IdSpace space(*tokenizer);
+  std::string shown;
+  for (const Document& d : file->documents()) {
+    if (d.path != "hand/page.html") continue;
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < d.tokens; ++i) ids.push_back((*file)[d.first_token + i]);
+    for (const auto& part : space.parts(ids)) shown += part.range ? "{" + std::string(part.range->name) + "}" : tokenizer->decode(part.ids, true);
+  }
+  EXPECT_EQ(shown, "Gears\n\nSee a red & large gear{image} before, or the noise{audio}, not this or .{image}{audio}\n\nEnd.\n");
+}
+
 TEST_F(Embeds, PartsGoWithTheirDocumentAndAreLeftOutByName) {
   for (int i = 0; i < 12; ++i) {
     folder_.write(fmt::format("docs/{}.md", i), fmt::format("Page {} shows\n![it]({}.png)\nand says no more than that, number {}.\n", i, i, i * i));

@@ -278,21 +278,16 @@ std::unique_ptr<RvqCodec> RvqCodec::trained(std::span<const std::filesystem::pat
   const Mdct mdct(hop_of(rate));
   const auto hop = size_t(mdct.hop());
   const std::vector<int> bands = bands_of(rate, mdct.hop());
-  std::vector<float> frames;
-  int64_t stride = 1, seen = 0;
+  SampledPoints sampled(mdct.hop(), kMostFrames);
   for (const auto& path : files) {
     const MappedFile map(path);
     Framing framing(mdct, [&](std::span<const float> frame) {
-      if (level(frame) < kSilence || seen++ % stride != 0) return;
-      frames.insert(frames.end(), frame.begin(), frame.end());
-      if (frames.size() < kMostFrames * hop) return;
-      for (size_t i = 0; 2 * i < kMostFrames; ++i) std::copy_n(frames.begin() + std::ptrdiff_t(2 * i * hop), hop, frames.begin() + std::ptrdiff_t(i * hop));
-      frames.resize(kMostFrames / 2 * hop);
-      stride *= 2;
+      if (level(frame) >= kSilence) sampled.add(frame);
     });
     read_at(map.text(), rate, [&](std::span<const float> samples) { framing.add(samples); });
     framing.finish();
   }
+  const std::vector<float>& frames = sampled.points();
   const size_t n = frames.size() / hop, count = bands.size() - 1;
   TW_CHECK(n > 0, data, "the sounds of the train split are silent: there is nothing to make the audio codec of");
   std::vector<float> levels;

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::string_view kExtensions[] = {"html", "htm", "xhtml"};
 constexpr size_t kMaxBytes = size_t(64) << 20;  // of a document: it is held in memory
-constexpr size_t kHead = size_t(16) << 10, kLongestLink = 200;  // bytes
+constexpr size_t kHead = size_t(16) << 10, kLongestLink = 200, kLongestPart = 1000;  // bytes; of what an embedded file is said to be
+constexpr size_t kMostEmbeds = 10000;           // of a document
 constexpr size_t kMaxIndent = 8;                // levels of lists that show
 
 template <size_t N>
@@ -47,6 +48,13 @@ struct Tag {
   std::string name;
   bool end = false, closes_itself = false, hidden = false, chrome = false;
   int64_t start = 1;  // of an ordered list
+  std::string_view target, said;  // src or href, alt
+};
+
+// A file that may stand in the document, before the byte `at` of its text.
+struct Embed {
+  size_t at;
+  std::string target, said;
 };
 
 enum class Break { none, space, line, paragraph };
@@ -59,8 +67,10 @@ class Extractor {
     xml_ = in_.substr(i).starts_with("<?xml");
   }
   std::string run();
+  const std::vector<Embed>& embeds() const noexcept { return embeds_; }  // of run(), in order
 
  private:
+  void embed(std::string_view target, std::string_view said);
   void markup();
   bool read_tag(Tag& tag);  // false: the document ends within it
   void read_attribute(Tag& tag);
@@ -97,6 +107,8 @@ class Extractor {
   bool first_of_pre_ = false;
   int64_t pre_ = 0, cells_ = 0;
   std::vector<List> lists_;
+  std::vector<Embed> embeds_;
+  std::string link_;           // where the text within <a> leads to
   std::string dropped_;        // name of the element that is dropped, "" = none
   int64_t dropped_depth_ = 0;
 };
@@ -112,8 +124,19 @@ std::string Extractor::run() {
     at_ = end;
   }
   while (!out_.empty() && is_space(out_.back())) out_.pop_back();
+  for (Embed& e : embeds_) e.at = std::min(e.at, out_.size());  // white space may have gone since
   if (!out_.empty()) out_ += '\n';
   return std::move(out_);
+}
+
+void Extractor::embed(std::string_view target, std::string_view said) {
+  if (target.empty() || target.size() > kLongestPart || embeds_.size() == kMostEmbeds) return;
+  std::string to(target), words = said.size() > kLongestPart ? std::string() : html_to_text(said);
+  for (size_t at = 0; (at = to.find("&amp;", at)) != to.npos;) to.erase(++at, 4);
+  if (!words.empty()) words.back() = ' ';  // its line's end
+  while (!words.empty() && words.back() == ' ') words.pop_back();
+  if (!words.empty() && !out_.empty()) words.insert(0, break_ == Break::paragraph ? "\n\n" : break_ == Break::line ? "\n" : break_ == Break::space ? " " : "");
+  embeds_.push_back({out_.size(), std::move(to), std::move(words)});
 }
 
 void Extractor::markup() {
@@ -199,6 +222,8 @@ void Extractor::read_attribute(Tag& tag) {
     }
   }
   if (name == "hidden" || (name == "aria-hidden" && value == "true")) tag.hidden = true;
+  if (name == "src" || name == "href") tag.target = value;
+  if (name == "alt") tag.said = value;
   if (name == "start") std::from_chars(value.data(), value.data() + std::min(value.size(), size_t(9)), tag.start);
   if (name != "class" && name != "id" && name != "role") return;
   value = value.substr(0, 512);
@@ -228,10 +253,14 @@ void Extractor::start(const Tag& tag) {
     return;
   }
   if (dropped_ == "head" && tag.name == "body") dropped_.clear();  // </head> may be left out
+  const bool played = tag.name == "audio" || tag.name == "video";
   if (!dropped_.empty()) {
+    if (tag.name == "source" && (dropped_ == "audio" || dropped_ == "video")) embed(tag.target, "");
     dropped_depth_ += tag.name == dropped_;
     return;
   }
+  if (tag.name == "img" || played) embed(tag.target, tag.said);
+  if (tag.name == "a") link_ = tag.target.size() <= kLongestPart ? tag.target : "";
   if (is_one_of(tag.name, kDropped) || ((tag.chrome || tag.hidden) && is_one_of(tag.name, kContainers))) {
     want(Break::paragraph);
     dropped_ = tag.name;
@@ -276,7 +305,10 @@ void Extractor::finish(const Tag& tag) {
     if (tag.name == dropped_ && --dropped_depth_ == 0) dropped_.clear();
     return;
   }
-  if (tag.name == "ul" || tag.name == "ol" || tag.name == "menu") {
+  if (tag.name == "a") {
+    embed(link_, "");
+    link_.clear();
+  } else if (tag.name == "ul" || tag.name == "ol" || tag.name == "menu") {
     lead_.clear();
     if (!lists_.empty()) lists_.pop_back();
     want(lists_.empty() ? Break::paragraph : Break::line);
@@ -415,7 +447,15 @@ void read_html(TextReader& file, DocumentSink& sink) {
     TW_CHECK(html.size() <= kMaxBytes, data, "larger than {}, the limit of an HTML document", human_bytes(double(kMaxBytes)));
   }
   sink.source(repaired_utf8(canonical_link(std::string_view(html).substr(0, kHead))));
-  sink.text(html_to_text(html));
+  Extractor extractor(html);
+  const std::string text = extractor.run();
+  size_t given = 0;
+  for (const Embed& e : extractor.embeds()) {
+    if (e.at > given) sink.text(std::string_view(text).substr(given, e.at - given));
+    given = e.at;
+    sink.embed(e.target, e.said, "");
+  }
+  sink.text(std::string_view(text).substr(given));
 }
 
 }  // namespace
