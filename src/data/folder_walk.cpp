@@ -9,6 +9,8 @@
 #include <tuple>
 
 #include "src/core/error.h"
+#include "src/core/file.h"
+#include "src/core/hash.h"
 #include "src/core/utf8.h"
 #include "src/data/formats/format.h"
 
@@ -106,6 +108,11 @@ class Walk {
     if (!format && !codec) {
       const CodecKind* with = codec_kind_with(path);
       file.reason = with ? "read with files of the kind " + std::string(with->name) : "this kind is not read";
+      if (with) try {
+          file.sha256 = Sha256().update(MappedFile(path).text()).hex();  // it decides tokens as well
+        } catch (const Error& e) {
+          file.state = FileState::broken, file.reason = e.what();
+        }
     }
     if ((format || codec) && !is_utf8(path.lexically_relative(root_).string())) {
       file.state = FileState::broken;

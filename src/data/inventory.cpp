@@ -122,6 +122,8 @@ std::string Inventory::fingerprint() const {
     if (f.state == FileState::used && !f.part_of.empty()) sum.update(f.path).update("\0", 1).update(f.part_of).update("\0", 1);
   for (const ScannedFile& f : files)
     if (f.state == FileState::used && f.dealt_inside) sum.update(fmt::format("{} {} {} {}\n", f.path, shares.train, shares.val, shares.test));
+  for (const ScannedFile& f : files)
+    if (f.state == FileState::skipped && !f.sha256.empty()) sum.update(f.path).update("\0", 1).update(f.sha256).update("\0", 1);  // read with others
   return sum.hex();
 }
 

@@ -90,6 +90,15 @@ TEST_F(Embeds, APictureStandsWhereThePageLeadsToIt) {
   EXPECT_EQ(read_file(run(inventory, 1).of(Split::train).file), bytes) << "threads change nothing";
 }
 
+TEST_F(Embeds, OtherLabelsAreOtherTokens) {
+  folder_.write("docs/a-images-idx3-ubyte", std::string("\0\0\x08\x03\0\0\0\2\0\0\0\1\0\0\0\1ab", 18));
+  folder_.write("docs/a-labels-idx1-ubyte", std::string("\0\0\x08\x01\0\0\0\2\3\4", 10));
+  const std::string before = scan(folder_ / "docs", {.shares = {1, 0, 0}}).fingerprint();
+  EXPECT_EQ(scan(folder_ / "docs", {.shares = {1, 0, 0}}).fingerprint(), before);
+  folder_.write("docs/a-labels-idx1-ubyte", std::string("\0\0\x08\x01\0\0\0\2\3\5", 10));
+  EXPECT_NE(scan(folder_ / "docs", {.shares = {1, 0, 0}}).fingerprint(), before);
+}
+
 TEST_F(Embeds, PicturesOfHtmlPagesStandInThem) {
   const std::string page =
       "<html><head><title>t</title></head><body><h1>Gears</h1><p>See <img src=\"pics/gear%201.png\" alt=\"a red &amp; <b>large</b> gear\"> before, "
