@@ -63,7 +63,7 @@ std::vector<int32_t> beginning_of(const Codec& codec, const fs::path& file) {
 }
 
 Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
-                         int64_t count, int64_t first_sample, const std::function<void()>& after_each) {
+                         bool guided, int64_t count, int64_t first_sample, const std::function<void()>& after_each) {
   options.first_id = range.end, options.end_id = range.last() + 1;
   options.stop_id = range.end;
   Artefacts made;
@@ -73,7 +73,16 @@ Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRa
     std::vector<int32_t> ids = prompt.beginning.empty() ? codec.opening() : prompt.beginning, begun = prompt.ids;
     begun.push_back(range.begin);
     for (const int32_t id : ids) begun.push_back(range.first + id);
-    const auto go_on = [&](const GenerateOptions& with, int64_t sample) {
+    const std::unique_ptr<DocumentGuide> guide = guided ? codec.guide() : nullptr;
+    size_t known = 0;  // ids the guide has seen
+    const auto go_on = [&](GenerateOptions with, int64_t sample) {
+      if (guide)
+        with.allow = [&](std::span<const int32_t> fresh, std::span<uint8_t> allowed) {
+          for (; known < ids.size() + fresh.size(); ++known) guide->add(known < ids.size() ? ids[known] : fresh[known - ids.size()] - range.first);
+          const auto skipped = size_t(range.first - with.first_id);  // the end marker, where it may be drawn
+          const bool ends = guide->allowed(allowed.subspan(skipped));
+          if (skipped > 0) allowed[0] = ends;
+        };
       const Generation g = generator.run(begun, with, sample, {});
       made.tokens += int64_t(g.ids.size());
       made.seconds += g.token_seconds;

@@ -33,9 +33,9 @@ std::vector<int32_t> beginning_of(const Codec& codec, const std::filesystem::pat
 // each document.
 std::vector<ArtefactPrompt> caption_prompts(const ModelAtWork& m, const std::filesystem::path& train_tokens, const CodecRange& range, const std::vector<int32_t>& begin, size_t most);
 
-// `count` documents behind the prompts in turn, each with random numbers of its own from number `first_sample` on; only ids of the kind are drawn.
+// `count` documents behind the prompts in turn, each with random numbers of its own from number `first_sample` on; only ids of the kind are drawn, and where `guided` those its rules allow (Codec::guide).
 Artefacts make_artefacts(Generator& generator, const Codec& codec, const CodecRange& range, const std::vector<ArtefactPrompt>& prompts, GenerateOptions options,
-                         int64_t count, int64_t first_sample, const std::function<void()>& after_each);
+                         bool guided, int64_t count, int64_t first_sample, const std::function<void()>& after_each);
 
 // What lines (CodecKind::lines) go to one file, others to numbered ones in a folder, with the caption in their names, and contact sheets beside them. Their paths.
 // Error(cannot_create), Error(io).

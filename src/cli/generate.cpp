@@ -222,7 +222,7 @@ int64_t generate_kinds(Job& job, const ModelAtWork& m, Generator& generator, int
     const CodecKind& kind = *codec_kind(range.name);
     WorkMeter meter("generate " + range.name, double(count), false, "", {.quiet = !job.show_progress});
     const Artefacts made = make_artefacts(generator, codecs.of(range), range, caption_prompts(m, job.run.tokens(Split::train), range, before_document(eos), kCaptions),
-                                          generate_options(job.config, -1), count, 0,
+                                          generate_options(job.config, -1), job.config.get<bool>("generate.guided"), count, 0,
                                           [&] { meter.advance(1); });
     meter.finish();
     tokens += made.tokens;
@@ -391,7 +391,7 @@ ExitCode run(const std::vector<std::string>& words, Communicator& world) {
         p.ids.insert(p.ids.end(), s.ids.begin(), s.ids.end());
         behind.push_back(std::move(p));
       }
-      Artefacts made = make_artefacts(generator, codecs.of(*range), *range, behind, options, samples_each, int64_t(all.documents.size()), {});
+      Artefacts made = make_artefacts(generator, codecs.of(*range), *range, behind, options, config.get<bool>("generate.guided"), samples_each, int64_t(all.documents.size()), {});
       if (out_path.empty())
         for (const CaptionedDocument& document : made.documents) print(document.bytes);
       std::move(made.documents.begin(), made.documents.end(), std::back_inserter(all.documents));

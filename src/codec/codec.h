@@ -71,6 +71,15 @@ struct Track {
   std::vector<double> values;
 };
 
+// Which ids may follow in a document that is being made, by the rules of its kind.
+class DocumentGuide {
+ public:
+  virtual ~DocumentGuide() = default;
+  virtual void add(int32_t id) = 0;  // the document's next id
+  // ids (vocab_size): 1 where that id may follow, 0 where not. Whether the document may end here. Something may always follow, or it may end.
+  virtual bool allowed(std::span<uint8_t> ids) const = 0;
+};
+
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -95,6 +104,8 @@ class Codec {
     (void)beginning;
     return -1;
   }
+  // nullptr = any id may follow any other. The codec outlives its guides.
+  virtual std::unique_ptr<DocumentGuide> guide() const { return nullptr; }
   // Of kinds that go on step by step in time: the id that ends a step, -1 = there are no steps; and the numbers of a document at each of its steps.
   virtual int32_t step_id() const { return -1; }
   virtual std::vector<Track> tracks(std::span<const int32_t> ids) const {

@@ -144,6 +144,7 @@ constexpr ConfigKey kKeys[] = {
     {"generate.max_new_tokens", integer, "200", 1, 1 << 30, "", "Longest continuation."},
     {"generate.seed", integer, "0", 0, kHuge, "", "Equal seeds give equal texts."},
     {"generate.quantization", choice, "none", 0, 0, "none int8", "int8 = matrices as 8-bit integers, a scale for each 64 of a row: half the bytes of bf16; on a CPU."},
+    {"generate.guided", boolean, "true", 0, 0, "", "Documents of kinds that have rules (molecules: branches and rings end, no atom has too many bonds) are made within them; false = as the model has them."},
     {"generate.documents", integer, "100", 0, 1 << 24, "", "Documents of each kind beside text (molecules, sound, pictures) that the factory makes and judges."},
     {"generate.prompts", text_list, "[]", 0, 0, "", "Texts to go on from; empty = starts of held-out documents."},
 

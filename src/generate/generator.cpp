@@ -45,7 +45,12 @@ Generation Generator::run(const std::vector<int32_t>& prompt, const GenerateOpti
   g.prompt_seconds = now_seconds() - start;
   start = now_seconds();
   int64_t stops = 0;
+  std::vector<uint8_t> allowed(options.allow ? size_t(end_id - options.first_id) : 0);
   for (int64_t i = 0; i < options.max_new_tokens; ++i) {
+    if (options.allow) {
+      options.allow(g.ids, allowed);
+      sampler.leave_out(logits.view(), allowed, stream_);
+    }
     const int32_t id = sampler.pick(logits.view(), sample, i, stream_);
     if (id == options.stop_id && ++stops == options.stops) {
       g.stopped = true;

@@ -1,6 +1,7 @@
 // Continues prompts with a key/value cache.
 #pragma once
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "src/generate/sampler.h"
@@ -14,6 +15,8 @@ struct GenerateOptions {
   int32_t stop_id = -1;  // generation ends after this token; -1 = never
   int64_t stops = 1;     // when it came so often
   int32_t first_id = 0, end_id = -1;  // only ids from first_id on and below end_id are drawn; -1 = the vocabulary's end
+  // Which of those may come next (1) after the new ids (0 = not), asked before each; {} = all.
+  std::function<void(std::span<const int32_t> made, std::span<uint8_t> allowed)> allow = {};
 };
 
 struct Generation {

@@ -1,6 +1,8 @@
 #include "src/generate/sampler.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/sampling.h"
 #include "src/core/rng.h"
@@ -15,6 +17,19 @@ void SamplingOptions::check() const {
 
 Sampler::Sampler(const SamplingOptions& options, int64_t end, int64_t first) : options_(options), first_(first), end_(end) {
   options.check();
+}
+
+void Sampler::leave_out(View logits, std::span<const uint8_t> allowed, const Stream& stream) {
+  const int64_t count = end_ - first_;
+  TW_CHECK(int64_t(allowed.size()) == count && std::find(allowed.begin(), allowed.end(), 1) != allowed.end(), bug, "of {} ids {} may be drawn", count,
+           std::count(allowed.begin(), allowed.end(), 1));
+  if (logits_.count() == 0) logits_ = Tensor::beside(stream, {count}, DType::fp32);
+  const View drawn(logits.as<float>() + first_, DType::fp32, {count}, logits.device);
+  copy(drawn, logits_.view(), stream);
+  synchronize(stream);
+  for (int64_t i = 0; i < count; ++i)
+    if (!allowed[size_t(i)]) logits_.as<float>()[i] = -std::numeric_limits<float>::infinity();
+  copy(logits_.view(), drawn, stream);
 }
 
 int32_t Sampler::pick(ConstView logits, int64_t sample, int64_t position, const Stream& stream) {

@@ -23,7 +23,7 @@ TEST(Schema, EveryKeyIsSoundAndItsDefaultHolds) {
     used.insert(key.section());
   }
   EXPECT_EQ(used, sections) << "a section without a key";
-  EXPECT_LT(config_keys().size(), 120u);
+  EXPECT_LT(config_keys().size(), 125u);
   EXPECT_NO_THROW(Config().check());
 }
 

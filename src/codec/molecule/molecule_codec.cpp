@@ -11,6 +11,7 @@
 #include <unordered_set>
 
 #include "src/codec/codebook.h"
+#include "src/codec/molecule/molecule_guide.h"
 #include "src/codec/molecule/reordered.h"
 #include "src/codec/molecule/smiles.h"
 #include "src/core/error.h"
@@ -127,6 +128,7 @@ class MoleculeCodec final : public Codec {
     return smiles + "\n";
   }
 
+  std::unique_ptr<DocumentGuide> guide() const override { return make_molecule_guide(tokens_); }
   std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
 
   void save(const std::filesystem::path& path) const override {
