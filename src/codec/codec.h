@@ -128,6 +128,7 @@ struct CodecContent {
   int64_t units = 0;       // molecules, samples, pixels, values
   std::string said;        // "20000 molecules"
   std::string note;        // what a person should know of it though it is used
+  std::string no_data;     // what it is where it was made for something else and nothing is wrong with it: then it is passed over
 };
 
 // Shares of documents by a number each has, beside those of the training files.
@@ -153,8 +154,8 @@ struct CodecKind {
   bool several = false;                               // a file may hold several documents
   bool folder_captions = false;                       // the folder a file lies in says what it is of
   std::span<const std::string_view> companions = {};  // endings of files that are read with one of the kind and hold none: labels
-  // Whether a file whose ending text has as well is of this kind; sees the first 64 KiB. nullptr = the ending says it.
-  bool (*recognises)(std::string_view head) = nullptr;
+  // Whether a file whose ending text has as well is of this kind; sees its name and the first 64 KiB. nullptr = the ending says it.
+  bool (*recognises)(std::string_view name, std::string_view head) = nullptr;
   // Error(data) where nothing of it can be used.
   CodecContent (*inspect)(const CodecInput& file) = nullptr;
   std::unique_ptr<Codec> (*train)(std::span<const std::filesystem::path> files, const CodecTraining& options) = nullptr;

@@ -40,7 +40,7 @@ const CodecKind* codec_kind(std::string_view name) noexcept {
 
 const CodecKind* codec_kind_of(const std::filesystem::path& file) {
   for (const CodecKind* k : kKinds)
-    if (ends_so(file, k->endings)) return !k->recognises || k->recognises(head_of(file)) ? k : nullptr;
+    if (ends_so(file, k->endings)) return !k->recognises || k->recognises(file.filename().string(), head_of(file)) ? k : nullptr;
   return nullptr;
 }
 

@@ -21,6 +21,14 @@ namespace {
 constexpr size_t kLicenceLine = 100;               // bytes kept of a licence's first line
 constexpr size_t kLicenceText = size_t(64) << 10;  // bytes read of it
 
+// Data that no library of the platform reads (Debian 12 has none for Parquet and Arrow), and what to do about it.
+struct Unread {
+  std::string_view ending, said;
+};
+constexpr Unread kUnread[] = {{".parquet", "Parquet is not read: write it as CSV, for example by duckdb -c \"COPY 'a.parquet' TO 'a.csv'\""},
+                              {".feather", "Arrow is not read: write it as CSV"},
+                              {".arrow", "Arrow is not read: write it as CSV"}};
+
 std::string printable_name(const fs::path& path) { return repaired_utf8(path.string()); }
 
 std::string first_line(std::string_view text, size_t most) {
@@ -53,6 +61,7 @@ class Walk {
     std::sort(out_.files.begin(), out_.files.end(), [](const ScannedFile& a, const ScannedFile& b) {
       return std::tie(a.path, a.bytes, a.mtime_ns) < std::tie(b.path, b.bytes, b.mtime_ns);  // names that are not UTF-8 may look the same
     });
+    for (const auto& [said, files] : unread_) out_.notes.push_back(fmt::format("{}{}: {}", files.first, files.second > 1 ? fmt::format(" and {} more", files.second - 1) : "", said));
   }
 
  private:
@@ -113,6 +122,11 @@ class Walk {
         } catch (const Error& e) {
           file.state = FileState::broken, file.reason = e.what();
         }
+      for (const Unread& unread : kUnread)
+        if (ascii_lower(file.path).ends_with(unread.ending)) {
+          file.reason = unread.said;
+          if (auto& [first, count] = unread_[unread.said]; ++count == 1 || file.path < first) first = file.path;
+        }
     }
     if ((format || codec) && !is_utf8(path.lexically_relative(root_).string())) {
       file.state = FileState::broken;
@@ -156,6 +170,7 @@ class Walk {
   std::span<const CodecKind* const> kinds_;
   std::vector<fs::path> left_out_;
   std::vector<fs::path> folders_;  // still to be visited
+  std::map<std::string_view, std::pair<std::string, int64_t>> unread_;  // by what is said of them: the first, how many
   FolderWalk& out_;
 };
 

@@ -20,6 +20,7 @@ struct FoundLicence {
 struct FolderWalk {
   std::vector<ScannedFile> files;                          // by path; used: it is to be read
   std::map<std::filesystem::path, FoundLicence> licences;  // by folder
+  std::vector<std::string> notes;                          // of data in formats that are not read: what to do about them
   const FoundLicence* nearest_licence(const std::filesystem::path& file, const std::filesystem::path& root) const;
 };
 // What stands behind the first `key` at or after `from` on its line, at most `most` bytes of it, whole characters.

@@ -102,6 +102,7 @@ void read_coded(ScannedFile& file, const CodecKind& codec, const fs::path& path)
   file.sha256 = Sha256().update(map.text()).hex();
   TW_CHECK(file.bytes > 0, data, "empty");
   CodecContent content = codec.inspect({map.text(), path});
+  if (!content.no_data.empty()) file.state = FileState::skipped, file.reason = std::move(content.no_data);
   file.content = std::move(content.said);
   file.note = std::move(content.note);
 }
@@ -209,6 +210,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   inventory.scanned_at = unix_seconds();
 
   inventory.files = std::move(walk.files);
+  inventory.notes = std::move(walk.notes);
 
   std::vector<size_t> meant;    // places in the inventory of the files that are meant to be read
   std::vector<size_t> to_read;  // places in `meant` of those of which nothing is known

@@ -66,7 +66,7 @@ struct Inventory {
   double near_duplicates = 0;      // as in ScanOptions
   double scanned_at = 0;           // wall clock, seconds
   std::vector<ScannedFile> files;  // by path
-  std::vector<std::string> notes;  // what a person should know about the splits
+  std::vector<std::string> notes;  // what a person should know about the splits, and about data that is not read
 
   struct Sum {
     int64_t files = 0, bytes = 0, text_bytes = 0;

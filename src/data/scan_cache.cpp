@@ -54,7 +54,7 @@ std::string record_of(const KnownFile& k) {
   std::string body;
   const ScannedFile& f = k.file;
   for (const std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.quality, &f.licence, &f.source}) put(body, *text);
-  for (const int64_t v : {int64_t(f.state == FileState::broken), f.bytes, f.mtime_ns, f.text_bytes, f.turns}) put(body, v);
+  for (const int64_t v : {int64_t(f.state), f.bytes, f.mtime_ns, f.text_bytes, f.turns}) put(body, v);
   for (const int64_t count : f.findings) put(body, count);
   put(body, int64_t(f.links.size()));
   for (const std::string& link : f.links) put(body, link);
@@ -69,7 +69,8 @@ bool read_record(std::string_view body, KnownFile& k) {
   Fields fields(body);
   ScannedFile& f = k.file;
   for (std::string* text : {&f.path, &f.reason, &f.note, &f.kind, &f.sha256, &f.encoding, &f.content, &f.language, &f.quality, &f.licence, &f.source}) *text = fields.text();
-  f.state = fields.number() ? FileState::broken : FileState::used;
+  const int64_t state = fields.number();
+  f.state = FileState(state);
   f.bytes = fields.number(), f.mtime_ns = fields.number(), f.text_bytes = fields.number(), f.turns = fields.number();
   for (int64_t& count : f.findings) count = fields.number();
   f.links.clear();
@@ -78,7 +79,8 @@ bool read_record(std::string_view body, KnownFile& k) {
   if (!fields.good() || !fields.done()) return false;
   std::memcpy(k.signature.data(), signature.data(), sizeof k.signature);
   const bool digits = f.sha256.size() == 64 && f.sha256.find_first_not_of("0123456789abcdef") == f.sha256.npos;
-  return digits && f.bytes >= 0 && f.text_bytes >= 0 && f.turns >= 0 && f.text_bytes < int64_t(1) << 62;
+  const bool known = state == int64_t(FileState::used) || state == int64_t(FileState::broken) || state == int64_t(FileState::skipped);
+  return known && digits && f.bytes >= 0 && f.text_bytes >= 0 && f.turns >= 0 && f.text_bytes < int64_t(1) << 62;
 }
 
 std::string header_of(const fs::path& folder) {

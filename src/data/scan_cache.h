@@ -13,7 +13,7 @@
 namespace tw {
 
 struct KnownFile {
-  ScannedFile file;      // state used or broken; licence and source are what the file itself says
+  ScannedFile file;      // state used, broken or, where it is no data (CodecContent), skipped; licence and source are what the file itself says
   Signature signature{};
 };
 

@@ -5,37 +5,13 @@
 #include <vector>
 
 #include "src/core/file.h"
-#include "src/hdf5/h5.h"
+#include "src/hdf5/foreign_file.h"
 
 namespace tw::h5 {
 namespace {
 
-constexpr int64_t kBlock = int64_t(1) << 16, kMaxChunk = int64_t(1) << 24;  // elements read at once
-constexpr int64_t kMaxRatio = 1100;   // bytes of a dataset for each it takes in the file: deflate reaches 1032
+constexpr int64_t kBlock = int64_t(1) << 16;  // elements read at once
 constexpr size_t kMaxListed = 20, kMaxObjects = 100'000;
-
-// The file as the HDF5 library sees it: bytes in memory, which are mapped already. So it opens nothing.
-struct MappedImage {
-  void* data;
-  static void* give(size_t, H5FD_file_image_op_t, void* self) { return static_cast<MappedImage*>(self)->data; }
-  static void* copy(void* to, const void*, size_t, H5FD_file_image_op_t, void*) { return to; }
-  static void* resize(void*, size_t, H5FD_file_image_op_t, void*) { return nullptr; }
-  static herr_t release(void*, H5FD_file_image_op_t, void*) { return 0; }
-  static void* share(void* self) { return self; }
-  static herr_t unshare(void*) { return 0; }
-};
-
-File open_image(MappedImage& image, size_t bytes, const std::string& path) {
-  const PropertyList access = make_property_list(H5P_FILE_ACCESS);
-  check(H5Pset_fapl_core(access.get(), 1 << 16, false), "core driver");
-  H5FD_file_image_callbacks_t callbacks = {MappedImage::give,  MappedImage::copy,    MappedImage::resize, MappedImage::release,
-                                           MappedImage::share, MappedImage::unshare, &image};
-  check(H5Pset_file_image_callbacks(access.get(), &callbacks), "image callbacks");
-  check(H5Pset_file_image(access.get(), image.data, bytes), "image");
-  const hid_t file = H5Fopen("image", H5F_ACC_RDONLY, access.get());
-  TW_CHECK(file >= 0, data, "{} cannot be opened by the HDF5 library: {}", path, last_message());
-  return File(file);
-}
 
 bool is_integer(hid_t dataset) {
   const Datatype type(H5Dget_type(dataset));
@@ -45,7 +21,7 @@ bool is_integer(hid_t dataset) {
 }
 
 // Names of all datasets that can be meant.
-std::vector<std::string> list_integers(const File& file) {
+std::vector<std::string> list_integers(const OpenForeign& file) {
   struct Found {
     std::vector<std::string> names;
     size_t seen = 0;
@@ -65,7 +41,7 @@ std::vector<std::string> list_integers(const File& file) {
 }
 
 // Every part of the way is a hard link: none leads out of the file.
-void check_way(const File& file, const std::string& name, const std::string& path) {
+void check_way(const OpenForeign& file, const std::string& name, const std::string& path) {
   for (size_t end = name.find('/', 1);; end = name.find('/', end + 1)) {
     const std::string part = name.substr(0, end);
     H5L_info_t info;
@@ -76,37 +52,9 @@ void check_way(const File& file, const std::string& name, const std::string& pat
   }
 }
 
-// The layout holds nothing but bytes of this file; returns the elements of a chunk, 1 where there are none.
-int64_t check_storage(hid_t dataset, int64_t elements, const std::string& what) {
-  const PropertyList create(check(H5Dget_create_plist(dataset), "storage"));
-  const H5D_layout_t layout = H5Pget_layout(create.get());
-  TW_CHECK(layout == H5D_CONTIGUOUS || layout == H5D_CHUNKED || layout == H5D_COMPACT, data,
-           "{} is a virtual dataset: it takes its numbers from other files", what);
-  TW_CHECK(H5Pget_external_count(create.get()) == 0, data, "{} lies in other files", what);
-  const int filters = H5Pget_nfilters(create.get());
-  for (int i = 0; i < filters; ++i) {
-    unsigned flags = 0, configuration = 0;
-    size_t values = 0;
-    const H5Z_filter_t id = H5Pget_filter2(create.get(), unsigned(i), &flags, &values, nullptr, 0, nullptr, &configuration);
-    TW_CHECK(id > 0 && id < H5Z_FILTER_RESERVED, data,
-             "{} is compressed by filter {}, a plug-in; only HDF5's own are used: h5repack -f GZIP=1", what, id);
-  }
-  const auto stored = H5Dget_storage_size(dataset);
-  TW_CHECK(stored > 0 || elements == 0, data, "{} was never written", what);
-  TW_CHECK(uint64_t(elements) / uint64_t(kMaxRatio) <= stored, data, "{} claims {} numbers in {} bytes", what, elements, stored);
-  if (layout != H5D_CHUNKED) return 1;
-  hsize_t chunk = 0;
-  TW_CHECK(H5Pget_chunk(create.get(), 1, &chunk) == 1 && chunk > 0 && int64_t(chunk) <= kMaxChunk, data,
-           "{} has chunks of {} numbers, more than {}", what, chunk, kMaxChunk);
-  return int64_t(chunk);
-}
-
 void send_integers(const MappedFile& map, const ForeignFile& wanted, const SandboxWrite& write) {
   const std::string path = wanted.path.string();
-  H5PLset_loading_state(0);
-  const Silence silence;
-  MappedImage image{const_cast<unsigned char*>(map.data())};
-  const File file = open_image(image, map.size(), path);
+  const OpenForeign file(map.text(), path);
   std::string name = wanted.dataset;
   if (name.empty()) {
     const std::vector<std::string> names = list_integers(file);
@@ -125,7 +73,8 @@ void send_integers(const MappedFile& map, const ForeignFile& wanted, const Sandb
   const Dataspace space(check(H5Dget_space(dataset.get()), "extent"));
   const int64_t elements = H5Sget_simple_extent_npoints(space.get());
   TW_CHECK(elements >= 0, data, "{} has no extent", what);
-  const int64_t chunk = check_storage(dataset.get(), elements, what);
+  const Chunk sides = check_storage(dataset.get(), 1, elements, sizeof(int64_t), what);
+  const int64_t chunk = sides.empty() ? 1 : int64_t(sides[0]);
   // Whole chunks: each is unpacked once.
   const int64_t block = std::max(kBlock / chunk, int64_t(1)) * chunk;
   std::vector<int64_t> values;
@@ -146,7 +95,7 @@ SandboxLimits foreign_limits(int64_t bytes) {
   SandboxLimits limits;
   limits.cpu_seconds = int(60 + std::min<int64_t>(bytes / 20'000'000, 1'000'000));
   limits.wall = std::chrono::seconds(2 * limits.cpu_seconds);
-  limits.result = bytes <= (int64_t(1) << 48) ? std::max<int64_t>(bytes, 1) * 8 * kMaxRatio : int64_t(1) << 62;
+  limits.result = bytes <= (int64_t(1) << 48) ? std::max<int64_t>(bytes, 1) * 8 * kMaxForeignRatio : int64_t(1) << 62;
   return limits;
 }
 

@@ -9,6 +9,7 @@
 #include "src/codec/series/series_codec.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/hdf5/h5.h"
 #include "tests/codec/codec_fixture.h"
 #include "tests/support/process.h"
 #include "tests/support/test_data.h"
@@ -187,6 +188,44 @@ TEST_F(Series, TablesOfWordsStayText) {
   EXPECT_EQ(codec_kind_of(file("d.csv", std::string(100, '\0'))), nullptr);
   EXPECT_EQ(codec_kind_of(file("e.txt", "t,v\n1,2\n2,3\n3,4\n")), nullptr);
   EXPECT_EQ(codec_kind_of(folder_.path() / "absent.csv"), nullptr);
+}
+
+// Columns of numbers by path.
+void write_hdf5(const fs::path& path, const std::vector<std::pair<std::string, std::vector<double>>>& columns) {
+  using namespace h5;
+  const PropertyList links = make_property_list(H5P_LINK_CREATE);
+  check(H5Pset_create_intermediate_group(links.get(), 1), "groups");
+  const File hdf5(check(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), path.string()));
+  for (const auto& [name, values] : columns) {
+    const hsize_t n = values.size();
+    const Dataspace space(check(H5Screate_simple(1, &n, nullptr), name));
+    const Dataset dataset(check(H5Dcreate2(hdf5.get(), name.c_str(), H5T_IEEE_F64LE, space.get(), links.get(), H5P_DEFAULT, H5P_DEFAULT), name));
+    check(H5Dwrite(dataset.get(), H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), name);
+  }
+}
+
+TEST_F(Series, EachTableOfAnHdf5FileIsADocument) {
+  const fs::path path = folder_.path() / "log.h5";
+  write_hdf5(path, {{"drive1/gear", {1, 1, 2}}, {"drive1/speed", {0.5, 12.25, NAN}}, {"drive2/gear", {2, 1, 1, 1}}, {"drive2/speed", {-4, 0.5, 0.5, 1e308}}, {"drive2/few", {1, 2}}});
+  EXPECT_EQ(codec_kind_of(path), &kSeriesCodec);
+  const std::string bytes = read_file(path);
+  const CodecContent content = kSeriesCodec.inspect({bytes, path});
+  EXPECT_EQ(content.said, "2 tables of 7 rows in all, of 2 columns at most");
+  EXPECT_EQ(content.note, "1 dataset is left out: /drive2/few: 2 rows, fewer than 3");
+  EXPECT_EQ(content.units, 13);
+  const auto codec = kSeriesCodec.train({&path, 1}, {});
+  const Encoded e(*codec, {bytes, path});
+  ASSERT_EQ(e.documents.size(), 2u);
+  EXPECT_EQ(codec->decode(e.documents[0]), "gear,speed\n1,0.5\n1,12.25\n2,\n");
+  EXPECT_EQ(codec->decode(e.documents[1]), "gear,speed\n2,-4\n1,0.5\n1,0.5\n1,\n");
+  ASSERT_EQ(e.notes.size(), 2u);
+  EXPECT_THAT(e.notes[1], HasSubstr("1 fields are taken as missing"));
+  EXPECT_TRUE(codec->quality({&path, 1}).at(0).lossless);
+  // A codebook does not care where a table comes from.
+  EXPECT_EQ(round_trip(*codec, "gear,speed\n1,0.5\n1,12.25\n2,\n"), codec->decode(e.documents[0]));
+  const std::string text = "t,v\n1,2\n2,3\n3,4\n";
+  EXPECT_THROW(kSeriesCodec.inspect({text, "text.h5"}), Error);
+  EXPECT_THROW(kSeriesCodec.inspect({std::string_view(bytes).substr(0, 600), path}), Error);
 }
 
 TEST_F(Series, DamagedCodebooksAreNamed) {

@@ -10,6 +10,8 @@
 #include "src/core/file.h"
 #include "src/data/document_text.h"
 #include "src/data/scan_cache.h"
+#include "src/data/token_file.h"
+#include "tests/hdf5/foreign_files.h"
 #include "tests/meter/scratch_folder.h"
 
 namespace tw {
@@ -89,6 +91,36 @@ TEST_F(Scan, SaysOfEachFileWhatItIs) {
   EXPECT_EQ(inventory.sum(Split::train).files + inventory.sum(Split::val).files + inventory.sum(Split::test).files, 4);
   const std::string table = inventory.table();
   for (const char* part : {"html", "markdown", "train", "blank.txt", "Latin-1"}) EXPECT_THAT(table, HasSubstr(part));
+}
+
+TEST_F(Scan, HDF5OfOthersIsATableAndOursIsNot) {
+  write("a.csv", "t,v\n1,2\n2,3\n3,4\n");
+  write("cut.h5", "\x89HDF\r\n\x1a\n and no more");
+  write("text.hdf5", "t,v\n1,2\n2,3\n3,4\n");
+  write("x.parquet", "PAR1");
+  write("y.PARQUET", "PAR1");
+  h5::write_foreign(docs() / "log.H5", {.chunked = true, .deflate = true}, {5, 6, 7, 8});
+  {
+    TokenFileWriter tokens(docs() / "train.h5", 100, std::string(64, 'a'), -1);
+    tokens.append(std::vector<int32_t>{1, 2, 3});
+    Document document;
+    document.path = "x", document.sha256 = std::string(64, 'b');
+    tokens.end_document(document);
+    tokens.finish();
+  }
+  for (int again = 0; again < 2; ++again) {  // what is read once is known
+    ScanCache cache(folder_ / "scan.cache", docs());
+    const Inventory inventory = scan(docs(), {}, &cache);
+    EXPECT_EQ(find(inventory, "log.H5").state, FileState::used);
+    EXPECT_EQ(find(inventory, "log.H5").content, "4 rows of 1 columns");
+    EXPECT_EQ(find(inventory, "train.h5").state, FileState::skipped);
+    EXPECT_EQ(find(inventory, "train.h5").reason, "a token file of Tokenwerk");
+    EXPECT_EQ(find(inventory, "cut.h5").state, FileState::broken);
+    EXPECT_EQ(find(inventory, "text.hdf5").reason, "no HDF5 file, whatever its name says");
+    EXPECT_EQ(find(inventory, "x.parquet").state, FileState::skipped);
+    EXPECT_THAT(inventory.table(), HasSubstr("note: x.parquet and 1 more: Parquet is not read: write it as CSV"));
+    EXPECT_EQ(inventory.sum(FileState::used).files, 2);
+  }
 }
 
 TEST_F(Scan, TheResultDoesNotDependOnThreads) {

@@ -10,6 +10,7 @@
 #include "src/codec/codebook.h"
 #include "src/codec/series/channel.h"
 #include "src/codec/series/csv_rows.h"
+#include "src/codec/series/tables.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
@@ -21,60 +22,13 @@ namespace {
 constexpr const char* kFormatName = "tokenwerk series codec 2";
 constexpr size_t kMostValues = 256;
 constexpr size_t kMostChannels = 16384;
-constexpr size_t kLongestName = 1024;
-constexpr int64_t kNamed = 3;             // rows left out that are named
+constexpr int64_t kNamed = 3;             // columns left out that are named
 constexpr size_t kBlock = size_t(1) << 14;
 constexpr size_t kLongestNumber = 320;    // letters of a number that is spelled out
 constexpr int32_t kRowEnd = 0, kSigns = 1, kChannels = 13;  // kSigns + i: letter i of kSpelling
 constexpr std::string_view kSpelling = "0123456789-.";
 // A channel's ids, from its first one on: these, its values, then its steps down and up.
 constexpr int32_t kDeclares = 0, kMissing = 1, kSpelled = 2, kValues = 3;
-
-// The names of columns: those of the header, "column 3" where it has none; a name that is there twice gets a number.
-std::vector<std::string> names_of(const std::vector<std::string_view>* header, size_t columns) {
-  std::vector<std::string> names;
-  std::map<std::string, int, std::less<>> seen;
-  for (size_t c = 0; c < columns; ++c) {
-    std::string name = header && c < header->size() ? repaired_utf8(utf8_or_windows_1252((*header)[c]).substr(0, kLongestName)) : "";
-    if (name.empty()) name = fmt::format("column {}", c + 1);
-    if (const int n = ++seen[name]; n > 1) name += fmt::format(" #{}", n);
-    names.push_back(std::move(name));
-  }
-  return names;
-}
-
-// A file's rows with its names, and what was left out of it.
-class Table {
- public:
-  explicit Table(std::string_view bytes) : dialect_(sniff_csv(bytes)), rows_(bytes, dialect_) {
-    std::vector<std::string_view> header;
-    if (dialect_.header) rows_.next(header);
-    names_ = names_of(dialect_.header ? &header : nullptr, dialect_.columns);
-  }
-  const std::vector<std::string>& names() const noexcept { return names_; }
-  bool decimal_comma() const noexcept { return dialect_.decimal_comma; }
-  // The next row that has as many fields as the table has columns.
-  bool next(std::vector<std::string_view>& fields) {
-    while (rows_.next(fields)) {
-      ++all_;
-      if (fields.size() == names_.size()) return true;
-      if (++wrong_ <= kNamed) said_ += fmt::format("{}line {} has {} fields", said_.empty() ? "" : ", ", rows_.line(), fields.size());
-    }
-    return false;
-  }
-  int64_t rows() const noexcept { return all_ - wrong_; }
-  std::string note() const {
-    if (wrong_ == 0) return "";
-    return fmt::format("{} of {} rows are left out: of {} columns, {}{}", wrong_, all_, names_.size(), said_, wrong_ > kNamed ? ", …" : "");
-  }
-
- private:
-  CsvDialect dialect_;
-  CsvRows rows_;
-  std::vector<std::string> names_;
-  int64_t all_ = 0, wrong_ = 0;
-  std::string said_;
-};
 
 class SeriesCodec final : public Codec {
  public:
@@ -189,28 +143,39 @@ SeriesCodec::Cell SeriesCodec::cell_of(const Channel& channel, std::string_view 
   return cell;
 }
 
+// A document for each table of the file.
 void SeriesCodec::encode(const CodecInput& file, CodecSink& sink) const {
-  Table table(file.bytes);
   std::vector<int64_t> channel_of;  // by column, -1 = not known
   std::vector<int32_t> ids;
+  std::vector<Cell> now;
+  std::vector<bool> begun;
   std::string unknown_columns;
-  size_t unknown_count = 0;
-  for (const std::string& name : table.names()) {
-    const auto known = by_name_.find(name);
-    channel_of.push_back(known == by_name_.end() ? -1 : int64_t(known->second));
-    if (known != by_name_.end()) ids.push_back(first_[known->second] + kDeclares);
-    else if (++unknown_count <= size_t(kNamed)) unknown_columns += (unknown_columns.empty() ? "" : ", ") + name;
-  }
-  TW_CHECK(!ids.empty(), data, "none of its columns is known to the codebook: {}{}", unknown_columns, unknown_count > size_t(kNamed) ? ", …" : "");
-  std::vector<Cell> now(table.names().size());
-  std::vector<bool> begun(table.names().size(), false);
-  std::vector<std::string_view> fields;
-  int64_t unknown = 0;
-  while (table.next(fields)) {
+  int64_t unknown_count = 0, unknown = 0, documents = 0;
+  bool decimal_comma = false, known = false;
+  const auto begin = [&](const TableHead& head) {
+    decimal_comma = head.decimal_comma;
+    channel_of.clear();
+    for (const std::string& name : head.names) {
+      const auto found = by_name_.find(name);
+      channel_of.push_back(found == by_name_.end() ? -1 : int64_t(found->second));
+      if (found == by_name_.end() && ++unknown_count <= kNamed) unknown_columns += (unknown_columns.empty() ? "" : ", ") + name;
+    }
+    known = std::any_of(channel_of.begin(), channel_of.end(), [](int64_t c) { return c >= 0; });
+    if (!known) return;
+    if (documents++ > 0) {
+      sink.ids(ids), ids.clear();
+      sink.end_document();
+    }
+    for (const int64_t c : channel_of)
+      if (c >= 0) ids.push_back(first_[size_t(c)] + kDeclares);
+    now.assign(head.names.size(), {}), begun.assign(head.names.size(), false);
+  };
+  const auto row = [&](const std::vector<std::string_view>& fields) {
+    if (!known) return;
     for (size_t c = 0; c < fields.size(); ++c) {
       if (channel_of[c] < 0) continue;
       const auto channel = size_t(channel_of[c]);
-      const Cell cell = cell_of(channels_[channel], fields[c], table.decimal_comma(), now[c], begun[c], unknown);
+      const Cell cell = cell_of(channels_[channel], fields[c], decimal_comma, now[c], begun[c], unknown);
       const bool said = cell == now[c] && (begun[c] || cell.value == kNothing);
       if (cell.value != kNothing) begun[c] = true;
       if (!said) {
@@ -223,11 +188,14 @@ void SeriesCodec::encode(const CodecInput& file, CodecSink& sink) const {
     }
     ids.push_back(kRowEnd);
     if (ids.size() >= kBlock) sink.ids(ids), ids.clear();
-  }
-  TW_CHECK(table.rows() > 0, data, "no row inside{}", table.note().empty() ? "" : ": " + table.note());
+  };
+  const TablesRead read = read_tables(file, begin, row);
+  TW_CHECK(read.no_data.empty(), data, "{}, and no measurements", read.no_data);
+  const std::string more = unknown_count > kNamed ? ", …" : "";
+  TW_CHECK(documents > 0, data, "none of its columns is known to the codebook: {}{}", unknown_columns, more);
   if (!ids.empty()) sink.ids(ids);
-  if (!table.note().empty()) sink.note(table.note());
-  if (unknown_count) sink.note(fmt::format("{} columns are not in the codebook: {}{}", unknown_count, unknown_columns, unknown_count > size_t(kNamed) ? ", …" : ""));
+  if (!read.note.empty()) sink.note(read.note);
+  if (unknown_count) sink.note(fmt::format("{} columns are not in the codebook: {}{}", unknown_count, unknown_columns, more));
   if (unknown) sink.note(fmt::format("{} fields are taken as missing: no numbers, beyond 1e300, or words that are not in the codebook", unknown));
 }
 
@@ -334,13 +302,12 @@ std::vector<CodecQuality> SeriesCodec::quality(std::span<const std::filesystem::
   bool lossless = true;
   for (const auto& path : files) {
     const MappedFile map(path);
-    Table table(map.text());
-    std::vector<std::string_view> fields;
-    while (table.next(fields))
+    TableHead table;
+    read_tables({map.text(), path}, [&](const TableHead& head) { table = head; }, [&](const std::vector<std::string_view>& fields) {
       for (size_t c = 0; c < fields.size(); ++c) {
-        const auto known = by_name_.find(table.names()[c]);
+        const auto known = by_name_.find(table.names[c]);
         double v = 0;
-        if (known == by_name_.end() || channels_[known->second].kind != Channel::Kind::number || !csv_number(fields[c], table.decimal_comma(), v) || std::abs(v) > 1e300) continue;
+        if (known == by_name_.end() || channels_[known->second].kind != Channel::Kind::number || !csv_number(fields[c], table.decimal_comma, v) || std::abs(v) > 1e300) continue;
         const Channel& channel = channels_[known->second];
         Sums& s = sums[known->second];
         const double made = channel.beyond(v) ? v : channel.values[size_t(channel.nearest(v))], low = channel.values.front(), high = channel.values.back();
@@ -349,6 +316,7 @@ std::vector<CodecQuality> SeriesCodec::quality(std::span<const std::filesystem::
         ++s.n, s.sum += v, s.squares += v * v, s.error += (v - made) * (v - made), s.baseline += (v - uniform) * (v - uniform);
         lossless = lossless && v == made;
       }
+    });
   }
   double error = 0, baseline = 0;
   int channels = 0;
@@ -363,28 +331,35 @@ std::vector<CodecQuality> SeriesCodec::quality(std::span<const std::filesystem::
 }
 
 CodecContent inspect_series(const CodecInput& file) {
-  Table table(file.bytes);
-  std::vector<std::string_view> fields;
   int64_t numbers = 0;
+  bool decimal_comma = false;
   double v = 0;
-  while (table.next(fields))
-    for (const std::string_view f : fields) numbers += csv_number(f, table.decimal_comma(), v);
-  TW_CHECK(table.rows() > 0, data, "no row inside{}", table.note().empty() ? "" : ": " + table.note());
+  const TablesRead read = read_tables(file, [&](const TableHead& head) { decimal_comma = head.decimal_comma; },
+                                      [&](const std::vector<std::string_view>& fields) {
+                                        for (const std::string_view f : fields) numbers += csv_number(f, decimal_comma, v);
+                                      });
+  if (!read.no_data.empty()) return {.no_data = read.no_data};
   TW_CHECK(numbers > 0, data, "no number inside");
-  return {.units = numbers, .said = fmt::format("{} rows of {} columns", table.rows(), table.names().size()), .note = table.note()};
+  return {.units = numbers,
+          .said = read.tables == 1 ? fmt::format("{} rows of {} columns", read.rows, read.columns)
+                                   : fmt::format("{} tables of {} rows in all, of {} columns at most", read.tables, read.rows, read.columns),
+          .note = read.note};
 }
 
-// A table of which at least half of the fields are numbers, in three rows or more.
-bool recognises_series(std::string_view head) {
+// A table of which at least half of the fields are numbers, in three rows or more; of HDF5 what it holds is told by inspect_series.
+bool recognises_series(std::string_view name, std::string_view head) {
+  if (is_hdf5_name(name)) return true;
   try {
-    Table table(head.substr(0, std::min(head.size(), head.rfind('\n') == head.npos ? head.size() : head.rfind('\n') + 1)));
-    std::vector<std::string_view> fields;
     int64_t numbers = 0, given = 0;
+    bool decimal_comma = false;
     double v = 0;
-    while (table.next(fields))
-      for (const std::string_view f : fields)
-        if (!csv_missing(f)) ++given, numbers += csv_number(f, table.decimal_comma(), v) || clock_time(f);
-    return table.rows() >= 3 && given > 0 && 2 * numbers >= given;
+    const TablesRead read = read_tables(head.substr(0, std::min(head.size(), head.rfind('\n') == head.npos ? head.size() : head.rfind('\n') + 1)),
+                                        [&](const TableHead& table) { decimal_comma = table.decimal_comma; },
+                                        [&](const std::vector<std::string_view>& fields) {
+                                          for (const std::string_view f : fields)
+                                            if (!csv_missing(f)) ++given, numbers += csv_number(f, decimal_comma, v) || clock_time(f);
+                                        });
+    return read.rows >= 3 && given > 0 && 2 * numbers >= given;
   } catch (const Error&) {
     return false;
   }
@@ -393,22 +368,32 @@ bool recognises_series(std::string_view head) {
 std::unique_ptr<Codec> train_series(std::span<const std::filesystem::path> files, const CodecTraining& options) {
   std::map<std::string, size_t, std::less<>> index;
   std::vector<ChannelCount> counts;
-  std::map<std::vector<size_t>, int64_t> headers;  // columns of files, and how many files have them
+  std::map<std::vector<size_t>, int64_t> headers;  // columns of tables, and how many tables have them
   for (const auto& path : files) {
     const MappedFile map(path);
-    Table table(map.text());
     std::vector<size_t> columns;
-    for (const std::string& name : table.names()) {
-      const auto [known, fresh] = index.emplace(name, counts.size());
-      if (fresh) counts.emplace_back(name);
-      columns.push_back(known->second);
-    }
-    ++headers[columns];
-    TW_CHECK(counts.size() <= kMostChannels, data, "{}: more than {} different columns in all files", path.string(), kMostChannels);
-    std::vector<std::string_view> fields;
-    while (table.next(fields))
-      for (size_t c = 0; c < fields.size(); ++c) counts[columns[c]].add(fields[c], table.decimal_comma());
-    for (ChannelCount& c : counts) c.end_file();
+    bool decimal_comma = false;
+    const auto end = [&] {
+      for (ChannelCount& c : counts) c.end_file();
+    };
+    read_tables(
+        {map.text(), path},
+        [&](const TableHead& head) {
+          end();
+          decimal_comma = head.decimal_comma;
+          columns.clear();
+          for (const std::string& name : head.names) {
+            const auto [known, fresh] = index.emplace(name, counts.size());
+            if (fresh) counts.emplace_back(name);
+            columns.push_back(known->second);
+          }
+          ++headers[columns];
+          TW_CHECK(counts.size() <= kMostChannels, data, "{}: more than {} different columns in all files", path.string(), kMostChannels);
+        },
+        [&](const std::vector<std::string_view>& fields) {
+          for (size_t c = 0; c < fields.size(); ++c) counts[columns[c]].add(fields[c], decimal_comma);
+        });
+    end();
   }
   const auto room = int64_t(options.vocab_size) - kChannels - int64_t(kValues) * int64_t(counts.size());
   const int64_t share = room / std::max<int64_t>(1, int64_t(counts.size()));
@@ -473,7 +458,7 @@ std::unique_ptr<Codec> load_series(const std::filesystem::path& path) {
   return std::make_unique<SeriesCodec>(std::move(channels), std::move(opening));
 }
 
-constexpr std::string_view kEndings[] = {".csv", ".tsv"};
+constexpr std::string_view kEndings[] = {".csv", ".tsv", ".h5", ".hdf5"};
 
 }  // namespace
 

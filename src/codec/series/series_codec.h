@@ -1,4 +1,4 @@
-// Measurements over time: tables of numbers (CSV) of which each column is a channel.
+// Measurements over time: tables of numbers (CSV; HDF5, where a file may hold several) of which each column is a channel.
 //   A document: one token for each of its columns, in their order, then its rows. A row is a token for each channel whose value is
 //   another than in the row before, and the token that ends rows; so what does not change costs nothing, and what is not there
 //   ("", NA) is a value of its own.
