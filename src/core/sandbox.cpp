@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,7 +16,11 @@
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <new>
+#include <optional>
+#include <vector>
 
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -64,8 +70,8 @@ void send(Kind kind, uint32_t code, std::string_view bytes) {
   }
 }
 
-[[noreturn]] void be_child(const SandboxLimits& limits, const SystemCallFilter& filter, const std::function<void(const SandboxWrite&)>& work,
-                           int pipe, pid_t parent, int64_t data) noexcept {
+// Gives up what the child does not need. `pipe`: to the parent.
+void enter_sandbox(const SandboxLimits& limits, const SystemCallFilter& filter, int pipe, pid_t parent, int64_t data) noexcept {
   inside = true;
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(1);
@@ -88,12 +94,17 @@ void send(Kind kind, uint32_t code, std::string_view bytes) {
 #else
   (void)data;
 #endif
+  if (!filter.install()) send(Kind::no_filter, 0, "");
+}
+
+// Works, and tells the parent what came of it. False where that is an error.
+bool answer(const SandboxLimits& limits, const std::function<void(const SandboxWrite&)>& work) noexcept {
   try {
-    if (!filter.install()) send(Kind::no_filter, 0, "");
     work([](std::string_view bytes) {
       for (size_t at = 0; at < bytes.size(); at += kFrame) send(Kind::piece, 0, bytes.substr(at, kFrame));
     });
     send(Kind::end, 0, "");
+    return true;
   } catch (const Error& e) {
     send(Kind::error, uint32_t(e.code()), e.what());
   } catch (const std::bad_alloc&) {
@@ -102,7 +113,7 @@ void send(Kind kind, uint32_t code, std::string_view bytes) {
   } catch (const std::exception& e) {
     send(Kind::error, uint32_t(ExitCode::data), e.what());
   }
-  ::_exit(0);
+  return false;
 }
 
 class Child {
@@ -162,7 +173,146 @@ class Frames {
   std::chrono::steady_clock::time_point deadline_;
 };
 
+void say_no_filter(const std::string& what) {
+  static std::atomic<bool> said = false;
+  if (!said.exchange(true)) log_warning("this kernel filters no system calls: {} is read in a process of its own, with limits alone", what);
+}
+
+// What the child threw.
+[[noreturn]] void throw_error(const Head& head, const std::string& text, const std::string& what) {
+  const auto code = ExitCode(int(head.code));
+  const bool known = code == ExitCode::data || code == ExitCode::config || code == ExitCode::no_input || code == ExitCode::io || code == ExitCode::bug;
+  const bool named = text.find(what) != std::string::npos;
+  throw Error(head.kind == Kind::error && known ? code : ExitCode::data, named ? text : what + ": " + text);
+}
+
+constexpr size_t kKept = size_t(8) << 20;  // bytes of a small file's result: of a larger one it is no small file
+
+// A child that reads small files, and the memory in which they are given to it.
+class Worker {
+ public:
+  Worker(SandboxWork work, const SandboxLimits& limits) : work_(work), limits_(limits) {
+    int ends[2];
+    TW_CHECK(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, io, "no socket can be had: {}", std::strerror(errno));
+    socket_ = FileDescriptor(ends[0]);
+    const FileDescriptor theirs(ends[1]);
+    window_ = static_cast<char*>(::mmap(nullptr, kSmallFile, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    TW_CHECK(window_ != MAP_FAILED, io, "no memory can be shared with a child: {}", std::strerror(errno));
+    const SystemCallFilter filter(limits.calls);
+    const int64_t data = data_bytes();
+    const pid_t self = ::getpid(), pid = ::fork();
+    if (pid < 0) ::munmap(window_, kSmallFile);
+    TW_CHECK(pid >= 0, io, "no process can be started to read files: {}", std::strerror(errno));
+    if (pid == 0) {
+      enter_sandbox(limits, filter, theirs.get(), self, data);
+      serve();
+    }
+    child_.emplace(pid);
+  }
+  ~Worker() { ::munmap(window_, kSmallFile); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  SandboxWork work() const noexcept { return work_; }
+  bool spent() const noexcept { return files_ >= kFilesOfAChild; }
+
+  // False: the child has died, or gave more than is kept.
+  bool run(const std::string& what, std::string_view file, int64_t number, std::string& result) {
+    ++files_;
+    std::memcpy(window_, file.data(), file.size());
+    const Request request{file.size(), number};
+    if (::send(socket_.get(), &request, sizeof request, MSG_NOSIGNAL) != ssize_t(sizeof request)) return false;
+    Frames frames(socket_.get(), what, limits_);
+    Head head{};
+    std::string bytes;
+    while (frames.next(head, bytes)) {
+      if (head.kind == Kind::end) return true;
+      if (head.kind == Kind::no_filter) {
+        say_no_filter(what);
+      } else if (head.kind == Kind::piece) {
+        if (result.size() + bytes.size() > kKept) return false;
+        result += bytes;
+      } else {
+        throw_error(head, bytes, what);
+      }
+    }
+    return false;
+  }
+
+ private:
+  struct Request {
+    uint64_t bytes = 0;
+    int64_t number = 0;
+  };
+  [[noreturn]] void serve() const noexcept {
+    for (Request request;;) {
+      ssize_t n = 0;
+      while ((n = ::read(kPipe, &request, sizeof request)) < 0 && errno == EINTR) {
+      }
+      if (n != ssize_t(sizeof request) || request.bytes > kSmallFile) ::_exit(0);  // no more files
+      if (!answer(limits_, [&](const SandboxWrite& write) { work_({window_, size_t(request.bytes)}, request.number, write); })) ::_exit(0);
+    }
+  }
+  SandboxWork work_;
+  SandboxLimits limits_;
+  FileDescriptor socket_;
+  char* window_ = nullptr;
+  int files_ = 0;
+  std::optional<Child> child_;
+};
+
+// Children that wait for a file, while there is a SandboxReuse.
+struct Waiting {
+  std::mutex mutex;
+  int reuses = 0;
+  std::vector<std::unique_ptr<Worker>> workers;
+};
+Waiting& waiting() {
+  static Waiting all;
+  return all;
+}
+
 }  // namespace
+
+SandboxReuse::SandboxReuse() {
+  Waiting& all = waiting();
+  const std::lock_guard lock(all.mutex);
+  ++all.reuses;
+}
+
+SandboxReuse::~SandboxReuse() {
+  std::vector<std::unique_ptr<Worker>> ended;
+  Waiting& all = waiting();
+  const std::lock_guard lock(all.mutex);
+  if (--all.reuses == 0) ended.swap(all.workers);
+}
+
+void run_sandboxed_small(const std::string& what, const SandboxLimits& limits, SandboxWork work, std::string_view file, int64_t number, const SandboxWrite& take) {
+  if (inside) return work(file, number, take);
+  Waiting& all = waiting();
+  std::unique_ptr<Worker> worker;
+  bool reuse = file.size() <= kSmallFile;
+  if (reuse) {
+    const std::lock_guard lock(all.mutex);
+    reuse = all.reuses > 0;
+    const auto found = std::find_if(all.workers.begin(), all.workers.end(), [&](const auto& w) { return w->work() == work; });
+    if (reuse && found != all.workers.end()) worker = std::move(*found), all.workers.erase(found);
+  }
+  if (reuse) {
+    if (!worker) worker = std::make_unique<Worker>(work, limits);
+    std::string result;
+    if (worker->run(what, file, number, result)) {
+      if (!worker->spent()) {
+        const std::lock_guard lock(all.mutex);
+        if (all.reuses > 0) all.workers.push_back(std::move(worker));
+      }
+      worker.reset();
+      if (!result.empty()) take(result);
+      return;
+    }
+    worker.reset();
+  }
+  run_sandboxed(what, limits, [&](const SandboxWrite& write) { work(file, number, write); }, take);
+}
 
 void run_sandboxed(const std::string& what, const SandboxLimits& limits, const std::function<void(const SandboxWrite&)>& work,
                    const SandboxWrite& take) {
@@ -175,7 +325,11 @@ void run_sandboxed(const std::string& what, const SandboxLimits& limits, const s
   const int64_t data = data_bytes();
   const pid_t self = ::getpid(), pid = ::fork();
   TW_CHECK(pid >= 0, io, "no process can be started to read {}: {}", what, std::strerror(errno));
-  if (pid == 0) be_child(limits, filter, work, to.get(), self, data);
+  if (pid == 0) {
+    enter_sandbox(limits, filter, to.get(), self, data);
+    answer(limits, work);
+    ::_exit(0);
+  }
   Child child(pid);
   to.reset();
 
@@ -189,19 +343,13 @@ void run_sandboxed(const std::string& what, const SandboxLimits& limits, const s
       return;
     }
     if (head.kind == Kind::no_filter) {
-      static std::atomic<bool> said = false;
-      if (!said.exchange(true))
-        log_warning("this kernel filters no system calls: {} is read in a process of its own, with limits alone", what);
+      say_no_filter(what);
     } else if (head.kind == Kind::piece) {
       given += int64_t(bytes.size());
       TW_CHECK(given <= limits.result, data, "{}: its reader gave more than {}", what, human_bytes(double(limits.result)));
       take(bytes);
     } else {
-      const auto code = ExitCode(int(head.code));
-      const bool known = code == ExitCode::data || code == ExitCode::config || code == ExitCode::no_input || code == ExitCode::io ||
-                         code == ExitCode::bug;
-      const bool named = bytes.find(what) != std::string::npos;
-      throw Error(head.kind == Kind::error && known ? code : ExitCode::data, named ? bytes : what + ": " + bytes);
+      throw_error(head, bytes, what);
     }
   }
   const int status = child.wait();

@@ -31,4 +31,25 @@ void run_sandboxed(const std::string& what, const SandboxLimits& limits, const s
                    const SandboxWrite& take);
 std::string run_sandboxed(const std::string& what, const SandboxLimits& limits, const std::function<std::string()>& work);
 
+// Work that needs nothing but the bytes of a file and a number.
+using SandboxWork = void (*)(std::string_view file, int64_t number, const SandboxWrite& write);
+
+// While one lives, run_sandboxed_small() lets a child go on from file to file, so that many small files do not cost a process each. The children
+// are ended with the last of them.
+class SandboxReuse {
+ public:
+  SandboxReuse();
+  ~SandboxReuse();
+  SandboxReuse(const SandboxReuse&) = delete;
+  SandboxReuse& operator=(const SandboxReuse&) = delete;
+};
+
+// As run_sandboxed(), of work(file, number, write). Where a SandboxReuse lives and the file has at most kSmallFile bytes, in a child that has read
+// files before: each reads kFilesOfAChild at most, one after the other, with the limits of the first, and none behind one that was refused. So a bad
+// file costs only itself: at which a child dies is tried again in a child of its own. A file that takes a child over in silence could
+// say something wrong of those that come behind it there, and no more. The result is kept until the work has ended.
+inline constexpr size_t kSmallFile = size_t(1) << 20;
+inline constexpr int kFilesOfAChild = 256;
+void run_sandboxed_small(const std::string& what, const SandboxLimits& limits, SandboxWork work, std::string_view file, int64_t number, const SandboxWrite& take);
+
 }  // namespace tw

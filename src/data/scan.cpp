@@ -11,6 +11,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
+#include "src/core/sandbox.h"
 #include "src/core/thread_team.h"
 #include "src/core/utf8.h"
 #include "src/data/captions.h"
@@ -230,6 +231,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   }
   progress.total_files = int64_t(to_read.size());
 
+  const SandboxReuse reuse;
   std::mutex mutex;
   std::atomic<bool> stop{false};
   ThreadTeam team(std::max(1, options.threads));

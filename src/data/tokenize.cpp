@@ -16,6 +16,7 @@
 #include "src/core/error.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
+#include "src/core/sandbox.h"
 #include "src/core/thread_team.h"
 #include "src/data/coded_file.h"
 #include "src/data/encoded_text.h"
@@ -448,6 +449,7 @@ int64_t SplitTokens::text_tokens() const noexcept {
 }
 
 TokenizeResult tokenize(const Inventory& inventory, const TokenizeOptions& options) {
+  const SandboxReuse reuse;
   return Tokenizing(inventory, options).run();
 }
 

@@ -11,12 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <new>
+#include <set>
+#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -48,6 +52,71 @@ TEST(Sandbox, WhatTheWorkGivesComesBack) {
   run_sandboxed("x", {}, [](const SandboxWrite& write) { for (int i = 0; i < 100; ++i) write("ab"); }, [&](std::string_view p) { pieces += p == "ab"; });
   EXPECT_EQ(pieces, 100);
   EXPECT_EQ(run_sandboxed("x", {}, [] { return run_sandboxed("y", {}, [] { return std::string("within"); }); }), "within");
+}
+
+// Small files: what stands in one, and which process read it.
+void tell(std::string_view file, int64_t number, const SandboxWrite& write) {
+  if (file == "die") std::abort();
+  if (file == "wrong") TW_FAIL(data, "no file");
+  if (file == "much") return write(std::string(20'000'000, 'm'));
+  write(std::string(file) + " " + std::to_string(number) + " " + std::to_string(::getpid()));
+}
+// The words that tell() says: file, number, process.
+std::vector<std::string> told(std::string_view file, int64_t number) {
+  std::string all;
+  run_sandboxed_small("x.png", {}, tell, file, number, [&](std::string_view piece) { all += piece; });
+  std::istringstream words(all);
+  return {std::istream_iterator<std::string>(words), {}};
+}
+
+TEST(Sandbox, SmallFilesGoToOneChildWhileThatIsWanted) {
+  std::set<std::string> apart, shared;
+  for (int i = 0; i < 10; ++i) apart.insert(told("a", i).at(2));
+  EXPECT_EQ(apart.size(), 10u);
+  {
+    const SandboxReuse outer;
+    for (int i = 0; i < 2 * kFilesOfAChild; ++i) {
+      const SandboxReuse inner;
+      const auto words = told("f" + std::to_string(i), -i);
+      EXPECT_EQ(words.at(0), "f" + std::to_string(i));
+      EXPECT_EQ(words.at(1), std::to_string(-i));
+      shared.insert(words.at(2));
+    }
+    EXPECT_EQ(shared.size(), 2u) << "each reads kFilesOfAChild";
+    EXPECT_EQ(run_sandboxed("y", {}, [] { return told("nested", 1).at(0); }), "nested");
+    EXPECT_EQ(told(std::string(kSmallFile, 'x'), 1).at(0).size(), kSmallFile);
+    EXPECT_EQ(told(std::string(kSmallFile + 1, 'x'), 1).at(0).size(), kSmallFile + 1) << "in a child of its own";
+  }
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "no child is left";
+  EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(Sandbox, ABadSmallFileCostsOnlyItself) {
+  const SandboxReuse reuse;
+  for (int round = 0; round < 3; ++round) {
+    const std::string process = told("a", 1).at(2);
+    EXPECT_EQ(told("b", 2).at(2), process);
+    EXPECT_THAT([] { told("die", 3); }, testing::ThrowsMessage<Error>(HasSubstr("x.png: its reader was ended by signal")));
+    EXPECT_NE(told("c", 4).at(2), process);
+    EXPECT_THAT([] { told("wrong", 5); }, testing::ThrowsMessage<Error>(HasSubstr("x.png: no file")));
+    EXPECT_EQ(told("much", 6).at(0).size(), 20'000'000u) << "a result larger than what is kept";
+    EXPECT_EQ(told("", 7).at(0), "7");
+  }
+  std::vector<std::thread> threads;
+  std::atomic<int> right = 0;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 300; ++i) {
+        if (i % 100 == 99) {
+          EXPECT_THROW(told("die", 0), Error);
+          continue;
+        }
+        const auto words = told("t" + std::to_string(t), i);
+        right += words.at(0) == "t" + std::to_string(t) && words.at(1) == std::to_string(i);
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(right, 4 * 297);
 }
 
 TEST(Sandbox, NothingButMemoryCanBeUsed) {

@@ -99,7 +99,7 @@ TEST_F(Scan, HDF5OfOthersIsATableAndOursIsNot) {
   write("text.hdf5", "t,v\n1,2\n2,3\n3,4\n");
   write("x.parquet", "PAR1");
   write("y.PARQUET", "PAR1");
-  h5::write_foreign(docs() / "log.H5", {.chunked = true, .deflate = true}, {5, 6, 7, 8});
+  h5::write_foreign(docs() / "log.H5", {}, {5, 6, 7, 8});
   {
     TokenFileWriter tokens(docs() / "train.h5", 100, std::string(64, 'a'), -1);
     tokens.append(std::vector<int32_t>{1, 2, 3});

@@ -50,7 +50,7 @@ struct Head {
 };
 
 // In the child: the head, then samples of one channel.
-void give_sound(std::string_view bytes, const SandboxWrite& write) {
+void give_sound(std::string_view bytes, int64_t, const SandboxWrite& write) {
   Bytes source{bytes};
   SF_VIRTUAL_IO io = virtual_io();
   SF_INFO info{};
@@ -84,7 +84,7 @@ SoundInfo read_sound(std::string_view bytes, const std::string& name, const std:
   size_t head_bytes = 0;
   SoundInfo info;
   std::vector<float> samples;
-  run_sandboxed(name, limits, [&](const SandboxWrite& write) { give_sound(bytes, write); }, [&](std::string_view piece) {
+  run_sandboxed_small(name, limits, give_sound, bytes, 0, [&](std::string_view piece) {
     if (head_bytes < sizeof head) {
       const size_t n = std::min(piece.size(), sizeof head - head_bytes);
       std::memcpy(reinterpret_cast<char*>(&head) + head_bytes, piece.data(), n);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <memory>
 
 #include "src/codec/image/area_scaler.h"
 #include "src/codec/image/idx.h"
@@ -40,9 +39,10 @@ fs::path labels_beside(const fs::path& pictures) {
 void give(const FoundPicture& p, const SandboxWrite& write) {
   const std::string note = p.note.substr(0, kLongestNote);
   const Head head{p.width, p.height, p.channels, p.full_width, p.full_height, p.label, int32_t(note.size())};
-  write({reinterpret_cast<const char*>(&head), sizeof head});
-  write(note);
-  write({reinterpret_cast<const char*>(p.pixels.data()), p.pixels.size()});
+  std::string all(reinterpret_cast<const char*>(&head), sizeof head);
+  all += note;
+  all.append(reinterpret_cast<const char*>(p.pixels.data()), p.pixels.size());
+  write(all);
 }
 
 // In the child.
@@ -59,6 +59,8 @@ void give_pictures(std::string_view bytes, std::string_view labels, int longest,
     give(p, write);
   });
 }
+
+void give_pictures_alone(std::string_view bytes, int64_t longest, const SandboxWrite& write) { give_pictures(bytes, {}, int(longest), write); }
 
 // Pictures out of what a child says.
 class Pieces {
@@ -101,11 +103,15 @@ void read_pictures(const CodecInput& file, int longest, const std::function<void
   SandboxLimits limits;
   limits.cpu_seconds = 3600, limits.wall = std::chrono::hours(2), limits.result = kMostBytes;
   const fs::path beside = file.path.empty() ? fs::path() : labels_beside(file.path);
-  std::unique_ptr<MappedFile> labels;
-  if (!beside.empty()) labels = std::make_unique<MappedFile>(beside);
+  const std::string name = file.path.empty() ? "the picture" : file.path.filename().string();
   Pieces pieces(longest, take);
-  run_sandboxed(file.path.empty() ? "the picture" : file.path.filename().string(), limits,
-                [&](const SandboxWrite& write) { give_pictures(file.bytes, labels ? labels->text() : std::string_view(), longest, write); }, [&](std::string_view piece) { pieces.add(piece); });
+  const auto add = [&](std::string_view piece) { pieces.add(piece); };
+  if (beside.empty()) {
+    run_sandboxed_small(name, limits, give_pictures_alone, file.bytes, longest, add);
+  } else {
+    const MappedFile labels(beside);
+    run_sandboxed(name, limits, [&](const SandboxWrite& write) { give_pictures(file.bytes, labels.text(), longest, write); }, add);
+  }
   pieces.finish();
 }
 

@@ -9,6 +9,7 @@
 #include "src/codec/image/picture.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
+#include "src/core/sandbox.h"
 
 namespace tw {
 namespace {
@@ -86,6 +87,7 @@ std::vector<double> shares(const std::vector<Shown>& pictures) {
 }  // namespace
 
 SampleJudgement judge_pictures(std::span<const CaptionedDocument> samples, std::span<const CaptionedFile> training) {
+  const SandboxReuse reuse;
   std::vector<Shown> made, given;
   for (const CaptionedDocument& s : samples) made.push_back({small_of(decode_png(s.bytes, kLongestSide)), s.caption});
   for (const CaptionedFile& file : training) {

@@ -39,6 +39,20 @@ constexpr auto kByLetters = [] {
 
 constexpr int8_t kNone[] = {0}, kOne[] = {1}, kTwo[] = {2}, kThree[] = {3}, kFour[] = {4}, kTin[] = {2, 4}, kPhosphorus[] = {3, 5}, kSulphur[] = {2, 4, 6},
                  kIodine[] = {1, 3, 5}, kXenon[] = {0, 2, 4, 6};
+constexpr auto kValences = [] {
+  std::array<std::span<const int8_t>, kElements + 1> table{};
+  for (const int e : {1, 3, 9, 11, 17, 19, 35, 37, 55}) table[size_t(e)] = kOne;
+  for (const int e : {2, 10, 18, 36, 86}) table[size_t(e)] = kNone;
+  for (const int e : {4, 8}) table[size_t(e)] = kTwo;
+  for (const int e : {5, 7, 13, 31, 49}) table[size_t(e)] = kThree;
+  for (const int e : {6, 14, 32}) table[size_t(e)] = kFour;
+  for (const int e : {50, 82}) table[size_t(e)] = kTin;
+  for (const int e : {15, 33, 51, 83}) table[size_t(e)] = kPhosphorus;
+  for (const int e : {16, 34, 52}) table[size_t(e)] = kSulphur;
+  for (const int e : {53, 85}) table[size_t(e)] = kIodine;
+  table[54] = kXenon;
+  return table;
+}();
 
 }  // namespace
 
@@ -51,21 +65,6 @@ int element_named(std::string_view symbol) noexcept {
 std::string_view element_symbol(int element) noexcept { return element > 0 && element <= kElements ? kTable[size_t(element)].symbol : ""; }
 double element_weight(int element) noexcept { return element > 0 && element <= kElements ? kTable[size_t(element)].weight : 0; }
 
-std::span<const int8_t> element_valences(int element) noexcept {
-  switch (element) {
-    case 1: case 3: case 9: case 11: case 17: case 19: case 35: case 37: case 55: return kOne;
-    case 2: case 10: case 18: case 36: case 86: return kNone;
-    case 4: return kTwo;
-    case 5: case 7: case 13: case 31: case 49: return kThree;
-    case 6: case 14: case 32: return kFour;
-    case 50: case 82: return kTin;
-    case 8: return kTwo;
-    case 15: case 33: case 51: case 83: return kPhosphorus;
-    case 16: case 34: case 52: return kSulphur;
-    case 53: case 85: return kIodine;
-    case 54: return kXenon;
-    default: return {};
-  }
-}
+std::span<const int8_t> element_valences(int element) noexcept { return element > 0 && element <= kElements ? kValences[size_t(element)] : std::span<const int8_t>(); }
 
 }  // namespace tw

@@ -1,12 +1,12 @@
 #include "src/codec/molecule/molecule_codec.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -56,9 +56,13 @@ void for_molecules(std::string_view bytes, const std::function<void(int64_t, std
     }
     line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
     if (line.empty() || line[0] == '#') continue;
-    const std::string_view smiles = line.substr(0, line.find_first_of(" \t,;"));
-    const std::string name = ascii_lower(std::string(smiles));
-    if (number == 1 && (name == "smiles" || name == "canonical_smiles")) continue;  // a header
+    size_t end = 0;
+    while (end < line.size() && line[end] != ' ' && line[end] != '\t' && line[end] != ',' && line[end] != ';') ++end;
+    const std::string_view smiles = line.substr(0, end);
+    if (number == 1) {
+      const std::string name = ascii_lower(smiles);
+      if (name == "smiles" || name == "canonical_smiles") continue;  // a header
+    }
     visit(number, smiles);
   }
 }
@@ -82,7 +86,9 @@ class MoleculeCodec final : public Codec {
   explicit MoleculeCodec(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {
     Sha256 sum;
     sum.update(kFormatName);
+    letters_.fill(-1);
     for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (tokens_[id].size() == 1) letters_[size_t(static_cast<unsigned char>(tokens_[id][0]))] = int32_t(id);
       sum.update("\n").update(tokens_[id]);
       const bool fresh = ids_.emplace(tokens_[id], int32_t(id)).second;
       TW_CHECK(fresh && smiles_token(tokens_[id]) == tokens_[id].size(), data, "token {} of the molecule codec, \"{}\", is {}", id, repaired_utf8(tokens_[id]),
@@ -96,6 +102,8 @@ class MoleculeCodec final : public Codec {
 
   void encode(const CodecInput& file, CodecSink& sink) const override {
     SmilesReader reader;
+    SmilesReorderer reorderer;
+    std::vector<std::string> written;  // variants of the molecule
     LeftOut left_out;
     std::vector<int32_t> ids;
     int64_t all = 0, taken = 0;
@@ -106,11 +114,12 @@ class MoleculeCodec final : public Codec {
         return left_out.add(line, fmt::format("{} is in no molecule of the codebook", repaired_utf8(std::string(unknown))));
       if (taken++ > 0) sink.end_document();
       sink.ids(ids);
-      if (file.variants == 0) return;
-      std::set<std::string> written = {std::string(smiles)};
+      if (file.variants == 0 || !reorderer.take(smiles)) return;
+      written.clear();
       for (int v = 0; v < file.variants; ++v) {
-        std::string other = reordered(smiles, xxh3(smiles.data(), smiles.size()) + uint64_t(v));
-        if (other.empty() || !ids_of(other, ids).empty() || !written.insert(std::move(other)).second) continue;
+        const std::string_view other = reorderer.written(xxh3(smiles.data(), smiles.size()) + uint64_t(v));
+        if (other.empty() || !ids_of(other, ids).empty() || other == smiles || std::find(written.begin(), written.end(), other) != written.end()) continue;
+        written.emplace_back(other);
         sink.end_document(), sink.variant();
         sink.ids(ids);
       }
@@ -144,6 +153,12 @@ class MoleculeCodec final : public Codec {
   std::string_view ids_of(std::string_view smiles, std::vector<int32_t>& ids) const {
     ids.clear();
     for (size_t i = 0; i < smiles.size();) {
+      const char c = smiles[i], next = i + 1 < smiles.size() ? smiles[i + 1] : '\0';
+      const int32_t known = letters_[size_t(static_cast<unsigned char>(c))];
+      if (known >= 0 && !(c == 'C' && next == 'l') && !(c == 'B' && next == 'r')) {  // most tokens
+        ids.push_back(known), ++i;
+        continue;
+      }
       const std::string_view token = smiles.substr(i, smiles_token(smiles.substr(i)));
       const auto id = ids_.find(token);
       if (id == ids_.end()) return token;
@@ -154,6 +169,7 @@ class MoleculeCodec final : public Codec {
   }
   std::vector<std::string> tokens_;
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
+  std::array<int32_t, 256> letters_;  // ids of tokens of one letter, -1 = none
   std::string hash_;
 };
 
@@ -191,6 +207,7 @@ CodecContent inspect_molecules(const CodecInput& file) {
 
 std::unique_ptr<Codec> train_molecules(std::span<const std::filesystem::path> files, const CodecTraining& options) {
   std::map<std::string, int64_t, std::less<>> counts;
+  std::array<int64_t, 256> letters{};  // of tokens of one letter
   SmilesReader reader;
   for (const auto& path : files)
     for_molecules(MappedFile(path).text(), [&](int64_t, std::string_view smiles) {
@@ -198,13 +215,17 @@ std::unique_ptr<Codec> train_molecules(std::span<const std::filesystem::path> fi
       for (size_t i = 0; i < smiles.size();) {
         const size_t n = smiles_token(smiles.substr(i));
         const std::string_view token = smiles.substr(i, n);
-        if (n <= kLongestToken) {
+        if (n == 1) {
+          ++letters[size_t(static_cast<unsigned char>(token[0]))];
+        } else if (n <= kLongestToken) {
           if (const auto known = counts.find(token); known != counts.end()) ++known->second;
           else counts.emplace(token, 1);
         }
         i += n;
       }
     });
+  for (size_t c = 0; c < letters.size(); ++c)
+    if (letters[c] > 0) counts.emplace(std::string(1, char(c)), letters[c]);
   TW_CHECK(!counts.empty(), data, "there is no molecule to make the molecule codec of");
   std::vector<std::pair<std::string, int64_t>> sorted(counts.begin(), counts.end());
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });

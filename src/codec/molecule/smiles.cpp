@@ -1,6 +1,7 @@
 #include "src/codec/molecule/smiles.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "src/codec/molecule/element.h"
@@ -10,25 +11,31 @@ namespace {
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
 
-// Of the atoms that stand without a bracket; 0 = none of them.
-int organic(std::string_view token) {
-  if (token.size() == 2) return token == "Cl" ? 17 : token == "Br" ? 35 : 0;
-  switch (token[0]) {
-    case 'B': case 'b': return 5;
-    case 'C': case 'c': return 6;
-    case 'N': case 'n': return 7;
-    case 'O': case 'o': return 8;
-    case 'F': return 9;
-    case 'P': case 'p': return 15;
-    case 'S': case 's': return 16;
-    case 'I': return 53;
-    default: return 0;
+// Elements of atoms of one letter that stand without a bracket; 0 for "*" and what is none.
+constexpr auto kOrganic = [] {
+  std::array<uint8_t, 256> table{};
+  for (const auto& [letter, element] : {std::pair('B', 5), {'C', 6}, {'N', 7}, {'O', 8}, {'F', 9}, {'P', 15}, {'S', 16}, {'I', 53}}) {
+    table[size_t(letter)] = uint8_t(element);
+    if (letter != 'F' && letter != 'I') table[size_t(letter) + 'a' - 'A'] = uint8_t(element);
   }
-}
+  return table;
+}();
 
 int bond_order(char symbol) { return symbol == '=' ? 2 : symbol == '#' ? 3 : symbol == '$' ? 4 : 1; }
 
-constexpr std::string_view kBonds = "-=#$:/\\";
+// What a letter is at the beginning of a token.
+enum class Letter : uint8_t { none, atom, two, bond, ring, open, close, dot };  // two: more letters may belong to it
+constexpr auto kLetters = [] {
+  std::array<Letter, 256> table{};
+  const auto set = [&](std::string_view letters, Letter is) {
+    for (const char c : letters) table[size_t(static_cast<unsigned char>(c))] = is;
+  };
+  set("NOPSFIbcnops*", Letter::atom), set("CB[%", Letter::two), set("-=#$:/\\", Letter::bond), set("0123456789", Letter::ring);
+  set("(", Letter::open), set(")", Letter::close), set(".", Letter::dot);
+  return table;
+}();
+Letter letter(char c) { return kLetters[size_t(static_cast<unsigned char>(c))]; }
+
 constexpr int64_t kMostWork = int64_t(1) << 24;  // edges and atoms looked at for one molecule's double bonds: a fraction of a second
 
 }  // namespace
@@ -63,7 +70,7 @@ std::string_view SmilesReader::add_bond(int32_t from, int32_t to, char symbol) {
   if (symbol == ':' && !both) return "an aromatic bond beside an atom that is not aromatic";
   bond.aromatic = both && (symbol == 0 || symbol == ':' || symbol == '/' || symbol == '\\');
   molecule_.bonds.push_back(bond);
-  drawn_.push_back(symbol);
+  for (const int32_t end : {from, to}) nodes_[size_t(end)].order += bond.order, ++nodes_[size_t(end)].bonds;
   return "";
 }
 
@@ -100,7 +107,7 @@ std::string_view SmilesReader::bracket_atom(std::string_view s) {
       i += 2;
     } else {
       if (std::string_view("bcnops").find(s[i]) == std::string_view::npos) return "an unknown element";
-      atom.element = uint8_t(organic(s.substr(i, 1)));
+      atom.element = kOrganic[size_t(static_cast<unsigned char>(s[i]))];
       ++i;
     }
     atom.aromatic = true;
@@ -137,68 +144,90 @@ std::string_view SmilesReader::bracket_atom(std::string_view s) {
     if (const int label = number(1 << 20); label < 0 || label > 1 << 20) return "a class that is no number";
   }
   if (i != s.size()) return "a bracket that is not understood";
-  molecule_.atoms.push_back(atom);
-  bracket_.push_back(true);
+  add_atom(atom, true);
   return "";
 }
 
 std::string_view SmilesReader::parse(std::string_view s) {
-  molecule_.atoms.clear(), molecule_.bonds.clear(), bracket_.clear(), drawn_.clear(), branch_.clear(), rings_.clear();
+  molecule_.atoms.clear(), molecule_.bonds.clear(), nodes_.clear(), closing_.clear(), branch_.clear(), rings_.clear();
   open_rings_ = 0;
+  dotted_ = linked_ = false;
   int32_t last = -1;  // the atom the next one is bonded to
   char bond = 0;
   bool opened = false;  // a branch that is still empty
   for (at_ = 0; at_ < s.size();) {
-    const size_t n = smiles_token(s.substr(at_));
-    if (n == 0) return s[at_] == '[' ? "a bracket that does not end" : "a letter that SMILES does not have";
-    const std::string_view token = s.substr(at_, n);
-    const char c = token[0];
-    if (c == '(') {
-      if (last < 0 || bond || opened) return "a branch that begins at no atom";
-      branch_.push_back(last), opened = true;
-    } else if (c == ')') {
-      if (branch_.empty()) return "a branch that ends and did not begin";
-      if (last < 0 || bond || opened) return "a branch that leads nowhere";
-      last = branch_.back(), branch_.pop_back();
-    } else if (c == '.') {
-      if (last < 0 || bond || opened) return "a dot that divides nothing";
-      last = -1;
-    } else if (kBonds.find(c) != kBonds.npos) {
-      if (last < 0 || bond) return "a bond that begins at no atom";
-      bond = c;
-    } else if (digit(c) || c == '%') {
-      if (last < 0 || opened) return "a ring number that belongs to no atom";
-      size_t number = 0;
-      for (const char d : token)
-        if (digit(d)) number = number * 10 + size_t(d - '0');
-      if (number >= rings_.size()) rings_.resize(number + 1);
-      Ring& ring = rings_[number];
-      if (ring.atom < 0) {
-        ring = {last, bond}, ++open_rings_;
-      } else {
-        // Of "/" and "\" each end has its own.
-        const auto kind = [](char b) { return b == '/' || b == '\\' ? '-' : b; };
-        if (ring.bond && bond && kind(ring.bond) != kind(bond)) return "a ring whose ends name different bonds";
-        const auto between = [&](const Molecule::Bond& b) {
-          return (b.from == last && b.to == ring.atom) || (b.to == last && b.from == ring.atom);
-        };
-        if (std::any_of(molecule_.bonds.begin(), molecule_.bonds.end(), between)) return "two bonds between the same atoms";
-        if (const std::string_view fault = add_bond(ring.atom, last, bond ? bond : ring.bond); !fault.empty()) return fault;
-        ring.atom = -1, --open_rings_;
+    const char c = s[at_];
+    Letter is = letter(c);
+    size_t n = 1;
+    if (is == Letter::two || is == Letter::none) {
+      n = smiles_token(s.substr(at_));
+      if (n == 0) return c == '[' ? "a bracket that does not end" : "a letter that SMILES does not have";
+      is = c == '%' ? Letter::ring : Letter::atom;
+    }
+    switch (is) {
+      case Letter::open:
+        if (last < 0 || bond || opened) return "a branch that begins at no atom";
+        branch_.push_back(last), opened = true;
+        break;
+      case Letter::close:
+        if (branch_.empty()) return "a branch that ends and did not begin";
+        if (last < 0 || bond || opened) return "a branch that leads nowhere";
+        last = branch_.back(), branch_.pop_back();
+        break;
+      case Letter::dot:
+        if (last < 0 || bond || opened) return "a dot that divides nothing";
+        last = -1, dotted_ = true;
+        break;
+      case Letter::bond:
+        if (last < 0 || bond) return "a bond that begins at no atom";
+        bond = c;
+        break;
+      case Letter::ring: {
+        if (last < 0 || opened) return "a ring number that belongs to no atom";
+        size_t number = 0;
+        for (const char d : s.substr(at_, n))
+          if (digit(d)) number = number * 10 + size_t(d - '0');
+        if (number >= rings_.size()) rings_.resize(number + 1);
+        Ring& ring = rings_[number];
+        if (ring.atom < 0) {
+          ring = {last, bond}, ++open_rings_;
+        } else {
+          // Of "/" and "\" each end has its own.
+          const auto kind = [](char b) { return b == '/' || b == '\\' ? '-' : b; };
+          if (ring.bond && bond && kind(ring.bond) != kind(bond)) return "a ring whose ends name different bonds";
+          const auto between = [&](int32_t b) {
+            const Molecule::Bond& other = molecule_.bonds[size_t(b)];
+            return (other.from == last && other.to == ring.atom) || (other.to == last && other.from == ring.atom);
+          };
+          if (nodes_[size_t(last)].above == ring.atom || nodes_[size_t(ring.atom)].above == last || std::any_of(closing_.begin(), closing_.end(), between))
+            return "two bonds between the same atoms";
+          if (const std::string_view fault = add_bond(ring.atom, last, bond ? bond : ring.bond); !fault.empty()) return fault;
+          closing_.push_back(int32_t(molecule_.bonds.size()) - 1);
+          ring.atom = -1, --open_rings_;
+        }
+        bond = 0;
+        break;
       }
-      bond = 0;
-    } else {
-      if (c == '[') {
-        if (const std::string_view fault = bracket_atom(token.substr(1, n - 2)); !fault.empty()) return fault;
-      } else {
-        molecule_.atoms.push_back({.element = uint8_t(c == '*' ? 0 : organic(token)), .aromatic = c >= 'a' && c <= 'z'});
-        bracket_.push_back(false);
+      default: {
+        if (c == '[') {
+          if (const std::string_view fault = bracket_atom(s.substr(at_ + 1, n - 2)); !fault.empty()) return fault;
+        } else {
+          add_atom({.element = n == 2 ? uint8_t(c == 'C' ? 17 : 35) : kOrganic[size_t(static_cast<unsigned char>(c))], .aromatic = c >= 'a' && c <= 'z'}, false);
+        }
+        const auto atom = int32_t(molecule_.atoms.size()) - 1;
+        if (last >= 0) {
+          if (bond == 0) {  // nearly always
+            const bool both = molecule_.atoms[size_t(last)].aromatic && molecule_.atoms[size_t(atom)].aromatic;
+            molecule_.bonds.push_back({.from = last, .to = atom, .aromatic = both});
+            ++nodes_[size_t(last)].order, ++nodes_[size_t(last)].bonds;
+            nodes_.back().order = nodes_.back().bonds = 1;
+          } else if (const std::string_view fault = add_bond(last, atom, bond); !fault.empty()) {
+            return fault;
+          }
+          nodes_.back().above = last, nodes_.back().up = int32_t(molecule_.bonds.size()) - 1;
+        }
+        last = atom, bond = 0, opened = false;
       }
-      const auto atom = int32_t(molecule_.atoms.size()) - 1;
-      if (last >= 0) {
-        if (const std::string_view fault = add_bond(last, atom, bond); !fault.empty()) return fault;
-      }
-      last = atom, bond = 0, opened = false;
     }
     at_ += n;
   }
@@ -211,6 +240,7 @@ std::string_view SmilesReader::parse(std::string_view s) {
 }
 
 void SmilesReader::link() {
+  if (std::exchange(linked_, true)) return;
   const size_t atoms = molecule_.atoms.size();
   first_.assign(atoms + 1, 0);
   for (const Molecule::Bond& b : molecule_.bonds) ++first_[size_t(b.from) + 1], ++first_[size_t(b.to) + 1];
@@ -221,7 +251,48 @@ void SmilesReader::link() {
     for (const int32_t end : {molecule_.bonds[b].from, molecule_.bonds[b].to}) edges_[size_t(next_[size_t(end)]++)] = int32_t(b);
 }
 
-// A bond is in a ring unless its loss parts the molecule (Tarjan 1974: no way back above it).
+// Every bond that closes a ring makes one with the way between its ends among the others, which are a tree: from each atom one bond leads to an
+// earlier one. Ways that were gone are not gone again.
+void SmilesReader::mark_rings() {
+  auto& atoms = molecule_.atoms;
+  auto& bonds = molecule_.bonds;
+  aromatic_.clear();
+  if (closing_.empty()) return;
+  if (dotted_) {  // bonds that close rings may join parts: no tree
+    link();
+    find_rings();
+  } else {
+    top_.resize(atoms.size());
+    for (size_t a = 0; a < top_.size(); ++a) top_[a] = int32_t(a);
+    const auto top = [&](int32_t a) {
+      while (top_[size_t(a)] != a) a = top_[size_t(a)] = top_[size_t(top_[size_t(a)])];
+      return a;
+    };
+    for (const int32_t b : closing_) {
+      bonds[size_t(b)].in_ring = true;
+      int32_t x = top(bonds[size_t(b)].from), y = top(bonds[size_t(b)].to);
+      while (x != y) {
+        if (x < y) std::swap(x, y);  // the later one
+        bonds[size_t(nodes_[size_t(x)].up)].in_ring = true;
+        top_[size_t(x)] = nodes_[size_t(x)].above;
+        x = top(x);
+      }
+    }
+  }
+  aromatic_.resize(bonds.size());
+  size_t aromatic = 0;
+  for (size_t i = 0; i < bonds.size(); ++i) {
+    Molecule::Bond& b = bonds[i];
+    atoms[size_t(b.from)].in_ring |= b.in_ring, atoms[size_t(b.to)].in_ring |= b.in_ring;
+    b.aromatic &= b.in_ring;  // not between two rings
+    nodes_[size_t(b.from)].aromatic += b.aromatic, nodes_[size_t(b.to)].aromatic += b.aromatic;
+    aromatic_[aromatic] = int32_t(i);
+    aromatic += b.aromatic;
+  }
+  aromatic_.resize(aromatic);
+}
+
+// The same where there is no tree: a bond is in a ring unless its loss parts the molecule (Tarjan 1974: no way back above it).
 void SmilesReader::find_rings() {
   auto& atoms = molecule_.atoms;
   auto& bonds = molecule_.bonds;
@@ -256,42 +327,47 @@ void SmilesReader::find_rings() {
       a = above;
     }
   }
-  for (Molecule::Bond& b : bonds) {
-    if (b.in_ring) atoms[size_t(b.from)].in_ring = atoms[size_t(b.to)].in_ring = true;
-    else b.aromatic = false;  // between two rings
+}
+
+// Of nitro and diazo groups that are written without their charges, those; true for chlorates and the like, whose bonds are right.
+bool SmilesReader::settle_charges(size_t a, int& bonds, bool in_system) {
+  link();
+  auto& atoms = molecule_.atoms;
+  Molecule::Atom& atom = atoms[a];
+  int oxides = 0, oxygens = 0;
+  Molecule::Bond* uncharged = nullptr;
+  for (int32_t e = first_[a]; e < first_[a + 1]; ++e) {
+    Molecule::Bond& b = molecule_.bonds[size_t(edges_[size_t(e)])];
+    const auto other = size_t(b.from == int32_t(a) ? b.to : b.from);
+    const Molecule::Atom& o = atoms[other];
+    oxygens += o.element == 8;
+    const bool oxide = o.element == 8 && b.order == 2 && o.charge == 0 && nodes_[other].bonds == 1;
+    oxides += oxide;
+    if (oxide || (o.element == 7 && o.charge == 0 && b.order == 3)) uncharged = &b;
   }
+  if (atom.element == 7) {
+    if (bonds + in_system != 5 || !uncharged) return false;
+    const auto other = size_t(uncharged->from == int32_t(a) ? uncharged->to : uncharged->from);
+    atom.charge = 1, --bonds, --uncharged->order;
+    --nodes_[other].order;
+    atoms[other].charge = -1;
+    return false;
+  }
+  return bonds <= 7 && bonds % 2 == 1 && oxides > 0 && oxygens == nodes_[a].bonds;
 }
 
 // Hydrogens that are implied, atoms with too many bonds, and which aromatic atoms want a double bond.
 std::string_view SmilesReader::fill_valences() {
   auto& atoms = molecule_.atoms;
-  wants_double_.assign(atoms.size(), false);
   for (size_t a = 0; a < atoms.size(); ++a) {
     Molecule::Atom& atom = atoms[a];
     if (atom.aromatic && !atom.in_ring) return "an aromatic atom outside of rings";
-    int bonds = atom.hydrogens, oxides = 0, oxygens = 0, aromatic = 0;
-    Molecule::Bond* uncharged = nullptr;  // of nitro and diazo groups that are written without their charges
-    for (int32_t e = first_[a]; e < first_[a + 1]; ++e) {
-      Molecule::Bond& b = molecule_.bonds[size_t(edges_[size_t(e)])];
-      const auto other = size_t(b.from == int32_t(a) ? b.to : b.from);
-      const Molecule::Atom& o = atoms[other];
-      bonds += b.order;
-      aromatic += b.aromatic;
-      oxygens += o.element == 8;
-      const bool oxide = o.element == 8 && b.order == 2 && o.charge == 0 && first_[other + 1] - first_[other] == 1;
-      oxides += oxide;
-      if (oxide || (o.element == 7 && o.charge == 0 && b.order == 3)) uncharged = &b;
-    }
     if (atom.element == 0) continue;
-    if (aromatic > 3) return "an atom with too many bonds";
-    const bool in_system = aromatic > 0;  // else it is aromatic by its letter alone
-    if (atom.element == 7 && atom.charge == 0 && bonds + in_system == 5 && uncharged) {
-      atom.charge = 1, --bonds, --uncharged->order;
-      atoms[size_t(uncharged->from == int32_t(a) ? uncharged->to : uncharged->from)].charge = -1;
-    }
-    // Chlorates and the like.
+    int bonds = atom.hydrogens + nodes_[a].order;
+    if (nodes_[a].aromatic > 3) return "an atom with too many bonds";
+    const bool in_system = nodes_[a].aromatic > 0;  // else it is aromatic by its letter alone
     const bool halogen = atom.element == 17 || atom.element == 35 || atom.element == 53;
-    if (halogen && atom.charge == 0 && bonds <= 7 && bonds % 2 == 1 && oxides > 0 && oxygens == first_[a + 1] - first_[a]) continue;
+    if (atom.charge == 0 && bonds > 1 && (halogen || (atom.element == 7 && bonds + in_system == 5)) && settle_charges(a, bonds, in_system)) continue;
     const int electrons = atom.element - atom.charge;
     if (electrons <= 0) {
       if (bonds > 0) return "a nucleus with bonds";
@@ -304,8 +380,8 @@ std::string_view SmilesReader::fill_valences() {
     const auto fits = std::find_if(valences.begin(), valences.end(), [&](int8_t v) { return v >= bonds; });
     if (fits == valences.end()) return "an atom with too many bonds";
     const int rest = *fits - bonds;
-    if (in_system) wants_double_[a] = rest > 0;
-    if (!bracket_[a]) atom.hydrogens = uint8_t(in_system ? std::max(rest - 1, 0) : rest);
+    if (in_system) nodes_[a].wants_double = rest > 0;
+    if (!nodes_[a].bracket) atom.hydrogens = uint8_t(in_system ? std::max(rest - 1, 0) : rest);
   }
   return "";
 }
@@ -313,22 +389,23 @@ std::string_view SmilesReader::fill_valences() {
 // A way from the unmatched atom `root` to another one, along which the matching is turned round (Edmonds 1965).
 bool SmilesReader::augment(int32_t root) {
   const size_t n = molecule_.atoms.size();
+  link();
   work_ += int64_t(n);
   used_.assign(n, false), father_.assign(n, -1), base_.resize(n);
   for (size_t a = 0; a < n; ++a) base_[a] = int32_t(a);
   queue_.assign(1, root);
   used_[size_t(root)] = true;
   const auto common = [&](int32_t a, int32_t b) {
-    std::vector<bool> seen(n, false);
+    seen_.assign(n, false);
     for (;;) {
       a = base_[size_t(a)];
-      seen[size_t(a)] = true;
+      seen_[size_t(a)] = true;
       if (mate_[size_t(a)] < 0) break;
       a = father_[size_t(mate_[size_t(a)])];
     }
     for (;; b = father_[size_t(mate_[size_t(b)])]) {
       b = base_[size_t(b)];
-      if (seen[size_t(b)]) return b;
+      if (seen_[size_t(b)]) return b;
     }
   };
   const auto mark = [&](int32_t a, int32_t stop, int32_t child) {
@@ -345,7 +422,7 @@ bool SmilesReader::augment(int32_t root) {
       const Molecule::Bond& bond = molecule_.bonds[size_t(edges_[size_t(e)])];
       if (!bond.aromatic) continue;
       const int32_t o = bond.from == a ? bond.to : bond.from;
-      if (!wants_double_[size_t(o)] || base_[size_t(a)] == base_[size_t(o)] || mate_[size_t(a)] == o) continue;
+      if (!nodes_[size_t(o)].wants_double || base_[size_t(a)] == base_[size_t(o)] || mate_[size_t(a)] == o) continue;
       if (o == root || (mate_[size_t(o)] >= 0 && father_[size_t(mate_[size_t(o)])] >= 0)) {
         const int32_t top = common(a, o);
         blossom_.assign(n, false);
@@ -376,17 +453,22 @@ bool SmilesReader::augment(int32_t root) {
 }
 
 std::string_view SmilesReader::alternate() {
+  if (aromatic_.empty()) return "";
   const size_t n = molecule_.atoms.size();
   mate_.assign(n, -1);
-  for (Molecule::Bond& b : molecule_.bonds)
-    if (b.aromatic && wants_double_[size_t(b.from)] && wants_double_[size_t(b.to)] && mate_[size_t(b.from)] < 0 && mate_[size_t(b.to)] < 0)
+  for (const int32_t i : aromatic_) {
+    const Molecule::Bond& b = molecule_.bonds[size_t(i)];
+    if (nodes_[size_t(b.from)].wants_double && nodes_[size_t(b.to)].wants_double && mate_[size_t(b.from)] < 0 && mate_[size_t(b.to)] < 0)
       mate_[size_t(b.from)] = b.to, mate_[size_t(b.to)] = b.from;
+  }
   work_ = 0;
   for (size_t a = 0; a < n; ++a)
-    if (wants_double_[a] && mate_[a] < 0 && !augment(int32_t(a)))
+    if (nodes_[a].wants_double && mate_[a] < 0 && !augment(int32_t(a)))
       return work_ > kMostWork ? "an aromatic system too large to be looked through" : "an aromatic ring without alternating bonds";
-  for (Molecule::Bond& b : molecule_.bonds)
-    if (b.aromatic && mate_[size_t(b.from)] == b.to) b.order = 2;
+  for (const int32_t i : aromatic_) {
+    Molecule::Bond& b = molecule_.bonds[size_t(i)];
+    if (mate_[size_t(b.from)] == b.to) b.order = 2;
+  }
   return "";
 }
 
@@ -394,8 +476,7 @@ std::string_view SmilesReader::read(std::string_view smiles) {
   at_ = 0;
   if (smiles.size() > kLongest) return "longer than 16 KiB";
   if (const std::string_view fault = parse(smiles); !fault.empty()) return fault;
-  link();
-  find_rings();
+  mark_rings();
   if (const std::string_view fault = fill_valences(); !fault.empty()) return fault;
   return alternate();
 }

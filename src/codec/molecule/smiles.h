@@ -53,28 +53,40 @@ class SmilesReader {
     int32_t atom = -1;  // -1 = closed
     char bond = 0;
   };
+  struct Node {  // an atom's place
+    int32_t above = -1, up = -1;  // the earlier atom it was bonded to as it came, and that bond; -1 = none
+    int32_t order = 0, bonds = 0, aromatic = 0;  // of its bonds: their sum, and how many
+    bool bracket = false, wants_double = false;
+  };
   std::string_view parse(std::string_view s);
   std::string_view add_bond(int32_t from, int32_t to, char symbol);
+  void add_atom(Molecule::Atom atom, bool bracket) {
+    molecule_.atoms.push_back(atom);
+    nodes_.push_back({.bracket = bracket});
+  }
   std::string_view bracket_atom(std::string_view s);
   void link();
+  void mark_rings();
   void find_rings();
   std::string_view fill_valences();
+  bool settle_charges(size_t a, int& bonds, bool in_system);
   std::string_view alternate();
   bool augment(int32_t root);
 
   Molecule molecule_;
   size_t at_ = 0;
-  std::vector<bool> bracket_;          // by atom
-  std::vector<char> drawn_;            // by bond: its symbol, 0 = none
+  std::vector<Node> nodes_;            // by atom
+  std::vector<int32_t> closing_, aromatic_;  // bonds that close rings, that are aromatic
+  bool dotted_ = false;                // there are dots
   std::vector<int32_t> branch_;
   std::vector<Ring> rings_;            // by number
   int open_rings_ = 0;
   std::vector<int32_t> first_, edges_; // the bonds of atom a are edges_[first_[a]] to edges_[first_[a + 1]]
-  std::vector<int32_t> order_, low_, parent_bond_, next_;
-  std::vector<bool> wants_double_;
+  bool linked_ = false;                // they are
+  std::vector<int32_t> order_, low_, parent_bond_, next_, top_;
   int64_t work_ = 0;
   std::vector<int32_t> mate_, base_, father_, queue_;
-  std::vector<bool> used_, blossom_;
+  std::vector<uint8_t> used_, blossom_, seen_;
 };
 
 }  // namespace tw
