@@ -260,6 +260,7 @@ Inventory scan(const fs::path& folder, const ScanOptions& options, ScanCache* ca
   if (cache) cache->keep(meant.size(), [&](size_t m) { return KnownFile{inventory.files[meant[m]], signatures[m]}; });
   for (const size_t place : meant) {
     ScannedFile& file = inventory.files[place];
+    if (file.state == FileState::skipped) file.sha256.clear();  // it decides no tokens
     const FoundLicence* nearest = walk.nearest_licence(root / file.path, root);
     if (!nearest) continue;
     if (file.licence.empty()) file.licence = nearest->licence;

@@ -26,6 +26,11 @@ constexpr const char* kFormatName = "tokenwerk molecule codec 1";
 constexpr int64_t kNamed = 3;              // molecules left out that are named
 constexpr size_t kLongestToken = 64;
 constexpr int64_t kMostTokens = 65536;
+constexpr auto kEndsSmiles = [] {  // on its line
+  std::array<bool, 256> table{};
+  for (const char c : {' ', '\t', ',', ';'}) table[size_t(c)] = true;
+  return table;
+}();
 
 std::string_view line_at(std::string_view bytes, size_t& at) {
   const size_t end = std::min(bytes.find('\n', at), bytes.size());
@@ -56,9 +61,8 @@ void for_molecules(std::string_view bytes, const std::function<void(int64_t, std
     }
     line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size()));
     if (line.empty() || line[0] == '#') continue;
-    size_t end = 0;
-    while (end < line.size() && line[end] != ' ' && line[end] != '\t' && line[end] != ',' && line[end] != ';') ++end;
-    const std::string_view smiles = line.substr(0, end);
+    const auto end = std::find_if(line.begin(), line.end(), [](char c) { return kEndsSmiles[size_t(static_cast<unsigned char>(c))]; });
+    const std::string_view smiles(line.begin(), end);
     if (number == 1) {
       const std::string name = ascii_lower(smiles);
       if (name == "smiles" || name == "canonical_smiles") continue;  // a header
@@ -151,20 +155,22 @@ class MoleculeCodec final : public Codec {
   };
   // The first token that is not known, "" = all are.
   std::string_view ids_of(std::string_view smiles, std::vector<int32_t>& ids) const {
-    ids.clear();
+    ids.resize(smiles.size());
+    size_t count = 0;
     for (size_t i = 0; i < smiles.size();) {
       const char c = smiles[i], next = i + 1 < smiles.size() ? smiles[i + 1] : '\0';
       const int32_t known = letters_[size_t(static_cast<unsigned char>(c))];
       if (known >= 0 && !(c == 'C' && next == 'l') && !(c == 'B' && next == 'r')) {  // most tokens
-        ids.push_back(known), ++i;
+        ids[count++] = known, ++i;
         continue;
       }
       const std::string_view token = smiles.substr(i, smiles_token(smiles.substr(i)));
       const auto id = ids_.find(token);
       if (id == ids_.end()) return token;
-      ids.push_back(id->second);
+      ids[count++] = id->second;
       i += token.size();
     }
+    ids.resize(count);
     return "";
   }
   std::vector<std::string> tokens_;

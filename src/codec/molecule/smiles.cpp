@@ -69,7 +69,7 @@ std::string_view SmilesReader::add_bond(int32_t from, int32_t to, char symbol) {
   const bool both = molecule_.atoms[size_t(from)].aromatic && molecule_.atoms[size_t(to)].aromatic;
   if (symbol == ':' && !both) return "an aromatic bond beside an atom that is not aromatic";
   bond.aromatic = both && (symbol == 0 || symbol == ':' || symbol == '/' || symbol == '\\');
-  molecule_.bonds.push_back(bond);
+  molecule_.bonds[bonds_++] = bond;
   for (const int32_t end : {from, to}) nodes_[size_t(end)].order += bond.order, ++nodes_[size_t(end)].bonds;
   return "";
 }
@@ -149,19 +149,27 @@ std::string_view SmilesReader::bracket_atom(std::string_view s) {
 }
 
 std::string_view SmilesReader::parse(std::string_view s) {
-  molecule_.atoms.clear(), molecule_.bonds.clear(), nodes_.clear(), closing_.clear(), branch_.clear(), rings_.clear();
+  molecule_.atoms.resize(s.size()), molecule_.bonds.resize(s.size());
+  if (nodes_.size() < s.size()) nodes_.resize(s.size());
+  closing_.clear(), branch_.clear(), rings_.clear();
+  atoms_ = bonds_ = 0;
   open_rings_ = 0;
   dotted_ = linked_ = false;
   int32_t last = -1;  // the atom the next one is bonded to
   char bond = 0;
   bool opened = false;  // a branch that is still empty
-  for (at_ = 0; at_ < s.size();) {
-    const char c = s[at_];
+  for (size_t i = 0, n = 1; i < s.size(); i += n) {
+    at_ = i, n = 1;
+    const char c = s[i];
     Letter is = letter(c);
-    size_t n = 1;
-    if (is == Letter::two || is == Letter::none) {
-      n = smiles_token(s.substr(at_));
-      if (n == 0) return c == '[' ? "a bracket that does not end" : "a letter that SMILES does not have";
+    uint8_t element = kOrganic[size_t(static_cast<unsigned char>(c))];
+    if (is == Letter::two) {
+      const char next = i + 1 < s.size() ? s[i + 1] : '\0';
+      if (c == 'C' || c == 'B') {
+        if (next == (c == 'C' ? 'l' : 'r')) n = 2, element = c == 'C' ? 17 : 35;
+      } else if ((n = smiles_token(s.substr(i))) == 0) {
+        return c == '[' ? "a bracket that does not end" : "a letter that SMILES does not have";
+      }
       is = c == '%' ? Letter::ring : Letter::atom;
     }
     switch (is) {
@@ -185,7 +193,7 @@ std::string_view SmilesReader::parse(std::string_view s) {
       case Letter::ring: {
         if (last < 0 || opened) return "a ring number that belongs to no atom";
         size_t number = 0;
-        for (const char d : s.substr(at_, n))
+        for (const char d : s.substr(i, n))
           if (digit(d)) number = number * 10 + size_t(d - '0');
         if (number >= rings_.size()) rings_.resize(number + 1);
         Ring& ring = rings_[number];
@@ -202,36 +210,39 @@ std::string_view SmilesReader::parse(std::string_view s) {
           if (nodes_[size_t(last)].above == ring.atom || nodes_[size_t(ring.atom)].above == last || std::any_of(closing_.begin(), closing_.end(), between))
             return "two bonds between the same atoms";
           if (const std::string_view fault = add_bond(ring.atom, last, bond ? bond : ring.bond); !fault.empty()) return fault;
-          closing_.push_back(int32_t(molecule_.bonds.size()) - 1);
+          closing_.push_back(int32_t(bonds_) - 1);
           ring.atom = -1, --open_rings_;
         }
         bond = 0;
         break;
       }
-      default: {
+      case Letter::atom: {
         if (c == '[') {
-          if (const std::string_view fault = bracket_atom(s.substr(at_ + 1, n - 2)); !fault.empty()) return fault;
+          if (const std::string_view fault = bracket_atom(s.substr(i + 1, n - 2)); !fault.empty()) return fault;
         } else {
-          add_atom({.element = n == 2 ? uint8_t(c == 'C' ? 17 : 35) : kOrganic[size_t(static_cast<unsigned char>(c))], .aromatic = c >= 'a' && c <= 'z'}, false);
+          add_atom({.element = element, .aromatic = c >= 'a' && c <= 'z'}, false);
         }
-        const auto atom = int32_t(molecule_.atoms.size()) - 1;
+        const auto atom = int32_t(atoms_) - 1;
         if (last >= 0) {
+          Node &node = nodes_[size_t(atom)], &before = nodes_[size_t(last)];
+          node.above = last, node.up = int32_t(bonds_);
           if (bond == 0) {  // nearly always
             const bool both = molecule_.atoms[size_t(last)].aromatic && molecule_.atoms[size_t(atom)].aromatic;
-            molecule_.bonds.push_back({.from = last, .to = atom, .aromatic = both});
-            ++nodes_[size_t(last)].order, ++nodes_[size_t(last)].bonds;
-            nodes_.back().order = nodes_.back().bonds = 1;
+            molecule_.bonds[bonds_++] = {.from = last, .to = atom, .aromatic = both};
+            ++before.order, ++before.bonds;
+            node.order = node.bonds = 1;
           } else if (const std::string_view fault = add_bond(last, atom, bond); !fault.empty()) {
             return fault;
           }
-          nodes_.back().above = last, nodes_.back().up = int32_t(molecule_.bonds.size()) - 1;
         }
         last = atom, bond = 0, opened = false;
+        break;
       }
+      default: return "a letter that SMILES does not have";
     }
-    at_ += n;
   }
-  if (molecule_.atoms.empty()) return "no atom";
+  at_ = s.size();
+  if (atoms_ == 0) return "no atom";
   if (bond) return "a bond that leads nowhere";
   if (last < 0) return "a dot that divides nothing";
   if (!branch_.empty()) return "a branch that does not end";
@@ -356,16 +367,42 @@ bool SmilesReader::settle_charges(size_t a, int& bonds, bool in_system) {
   return bonds <= 7 && bonds % 2 == 1 && oxides > 0 && oxygens == nodes_[a].bonds;
 }
 
+// Bonds that are left of the least valence that has room for as many, by element and bonds, of neutral atoms of those that stand without a bracket;
+// -1 = there is none, kLook = that is not all there is to it.
+constexpr int kRestElements = 54, kRestBonds = 8;
+constexpr int8_t kLook = -2;
+const auto kRest = [] {
+  std::array<std::array<int8_t, kRestBonds>, kRestElements> table;
+  for (int e = 0; e < kRestElements; ++e)
+    for (int bonds = 0; bonds < kRestBonds; ++bonds) {
+      const std::span<const int8_t> valences = element_valences(e);
+      const auto fits = std::find_if(valences.begin(), valences.end(), [&](int8_t v) { return v >= bonds; });
+      const bool halogen = e == 17 || e == 35 || e == 53, charges = (halogen && bonds > 1) || (e == 7 && bonds >= 4);
+      table[size_t(e)][size_t(bonds)] = charges || valences.empty() ? kLook : fits == valences.end() ? int8_t(-1) : int8_t(*fits - bonds);
+    }
+  return table;
+}();
+
 // Hydrogens that are implied, atoms with too many bonds, and which aromatic atoms want a double bond.
 std::string_view SmilesReader::fill_valences() {
   auto& atoms = molecule_.atoms;
   for (size_t a = 0; a < atoms.size(); ++a) {
     Molecule::Atom& atom = atoms[a];
+    Node& node = nodes_[a];
     if (atom.aromatic && !atom.in_ring) return "an aromatic atom outside of rings";
     if (atom.element == 0) continue;
-    int bonds = atom.hydrogens + nodes_[a].order;
-    if (nodes_[a].aromatic > 3) return "an atom with too many bonds";
-    const bool in_system = nodes_[a].aromatic > 0;  // else it is aromatic by its letter alone
+    int bonds = atom.hydrogens + node.order;
+    if (node.aromatic > 3) return "an atom with too many bonds";
+    const bool in_system = node.aromatic > 0;  // else it is aromatic by its letter alone
+    if (!node.bracket && atom.charge == 0 && bonds < kRestBonds) {  // nearly always
+      const int rest = kRest[atom.element][size_t(bonds)];
+      if (rest != kLook) {
+        if (rest < 0) return "an atom with too many bonds";
+        node.wants_double = in_system && rest > 0;
+        atom.hydrogens = uint8_t(rest - (in_system && rest > 0));
+        continue;
+      }
+    }
     const bool halogen = atom.element == 17 || atom.element == 35 || atom.element == 53;
     if (atom.charge == 0 && bonds > 1 && (halogen || (atom.element == 7 && bonds + in_system == 5)) && settle_charges(a, bonds, in_system)) continue;
     const int electrons = atom.element - atom.charge;
@@ -380,8 +417,8 @@ std::string_view SmilesReader::fill_valences() {
     const auto fits = std::find_if(valences.begin(), valences.end(), [&](int8_t v) { return v >= bonds; });
     if (fits == valences.end()) return "an atom with too many bonds";
     const int rest = *fits - bonds;
-    if (in_system) nodes_[a].wants_double = rest > 0;
-    if (!nodes_[a].bracket) atom.hydrogens = uint8_t(in_system ? std::max(rest - 1, 0) : rest);
+    if (in_system) node.wants_double = rest > 0;
+    if (!node.bracket) atom.hydrogens = uint8_t(in_system ? std::max(rest - 1, 0) : rest);
   }
   return "";
 }
@@ -475,7 +512,9 @@ std::string_view SmilesReader::alternate() {
 std::string_view SmilesReader::read(std::string_view smiles) {
   at_ = 0;
   if (smiles.size() > kLongest) return "longer than 16 KiB";
-  if (const std::string_view fault = parse(smiles); !fault.empty()) return fault;
+  const std::string_view form = parse(smiles);
+  molecule_.atoms.resize(atoms_), molecule_.bonds.resize(bonds_);
+  if (!form.empty()) return form;
   mark_rings();
   if (const std::string_view fault = fill_valences(); !fault.empty()) return fault;
   return alternate();

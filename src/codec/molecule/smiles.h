@@ -61,8 +61,8 @@ class SmilesReader {
   std::string_view parse(std::string_view s);
   std::string_view add_bond(int32_t from, int32_t to, char symbol);
   void add_atom(Molecule::Atom atom, bool bracket) {
-    molecule_.atoms.push_back(atom);
-    nodes_.push_back({.bracket = bracket});
+    molecule_.atoms[atoms_] = atom;
+    nodes_[atoms_++] = {.bracket = bracket};
   }
   std::string_view bracket_atom(std::string_view s);
   void link();
@@ -75,7 +75,8 @@ class SmilesReader {
 
   Molecule molecule_;
   size_t at_ = 0;
-  std::vector<Node> nodes_;            // by atom
+  size_t atoms_ = 0, bonds_ = 0;       // of molecule_, while it is read: its vectors have room for as many as there are letters
+  std::vector<Node> nodes_;            // by atom, and room for more
   std::vector<int32_t> closing_, aromatic_;  // bonds that close rings, that are aromatic
   bool dotted_ = false;                // there are dots
   std::vector<int32_t> branch_;
