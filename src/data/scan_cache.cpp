@@ -11,7 +11,7 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMagic = "tokenwerk scan 6\n";  // to be raised when what is read of a file changes
+constexpr std::string_view kMagic = "tokenwerk scan 7\n";  // to be raised when what is read of a file changes
 constexpr size_t kBuffer = size_t(1) << 18;
 constexpr size_t kMaxCache = size_t(8) << 30;
 

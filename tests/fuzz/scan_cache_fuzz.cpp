@@ -5,7 +5,7 @@
 
 TW_FUZZ_TARGET(scan_cache) {
   static const Folder folder;
-  std::string bytes = "tokenwerk scan 6\n";
+  std::string bytes = "tokenwerk scan 7\n";
   const auto put = [&](int64_t v) { bytes.append(reinterpret_cast<const char*>(&v), sizeof v); };
   put(2);
   bytes += "/x";
