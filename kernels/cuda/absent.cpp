@@ -1,6 +1,7 @@
 // The ops of a build without CUDA.
 #include "kernels/attention.h"
 #include "kernels/checksum.h"
+#include "kernels/conv2d.h"
 #include "kernels/embedding.h"
 #include "kernels/fill.h"
 #include "kernels/kv_cache.h"
@@ -23,6 +24,9 @@ namespace tw::cuda {
 TW_ABSENT(AttentionForward, attention_forward)
 TW_ABSENT(AttentionBackward, attention_backward)
 TW_ABSENT(AttentionDecode, attention_decode)
+TW_ABSENT(Conv2d, conv2d)
+TW_ABSENT(Conv2dTranspose, conv2d_transpose)
+TW_ABSENT(Conv2dWeightGradient, conv2d_weight_gradient)
 TW_ABSENT(EmbeddingForward, embedding_forward)
 TW_ABSENT(EmbeddingBackward, embedding_backward)
 TW_ABSENT(Zero, zero)

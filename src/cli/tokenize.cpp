@@ -24,6 +24,7 @@ void tokenize_step(Job& job) {
     options.eos_token = job.config.get<std::string>("tokenizer.eos_token");
     options.append_eod = job.config.get<bool>("tokenizer.append_eod");
     options.audio = job.config.get<std::string>("codec.audio");
+    options.image = job.config.get<std::string>("codec.image");
     options.image_size = job.config.get<int>("codec.image_size");
     options.video_size = job.config.get<int>("codec.video_size");
     options.video_rate = job.config.get<int>("codec.video_rate");

@@ -1,5 +1,8 @@
 #include "src/codec/codebook.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "src/core/error.h"
@@ -8,11 +11,12 @@
 
 namespace tw {
 
-nlohmann::json read_codebook(const std::filesystem::path& path, const char* format, const char* what, size_t most, size_t values) {
+nlohmann::json read_codebook(const std::filesystem::path& path, std::initializer_list<const char*> formats, const char* what, size_t most, size_t values) {
   const std::string text = read_file(path, most), file = path.string();
   check_json_structure(text, {.depth = 6, .values = values}, file);
   nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
-  TW_CHECK(json.is_object() && json.value("format", nlohmann::json()) == format, data, "{} is no codebook of {} (\"{}\")", file, what, format);
+  const auto format = json.is_object() ? json.value("format", nlohmann::json()) : nlohmann::json();
+  TW_CHECK(std::any_of(formats.begin(), formats.end(), [&](const char* f) { return format == f; }), data, "{} is no codebook of {} (\"{}\")", file, what, fmt::join(formats, "\" or \""));
   return json;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -24,9 +25,13 @@ struct CodecTraining {
   int32_t vocab_size = 4096;  // ids of the codebook at most, special tokens included
   int threads = 1;            // results do not depend on it
   std::string audio = "rvq";  // or "mulaw"
+  std::string image = "patches";  // or "conv"
   int image_size = 32;        // pixels of a picture's longer side at most: larger ones are made smaller
   int video_size = 64;        // of a video's
   int video_rate = 5;         // frames a second
+  int steps = 1500;           // of training a network, by codecs that have one
+  // Told now and then how much of the training is done, 0 to 1, by a codec that takes its time; in the calling thread. It may throw.
+  std::function<void(double)> progress = nullptr;
 };
 
 // A file: its content (mapped: it may be larger than memory), and where it lies, by which files that belong to it are found.

@@ -63,7 +63,8 @@ constexpr ConfigKey kKeys[] = {
     {"codec.video_size", integer, "64", 8, 1024, "", "Pixels of a video's longer side at most: larger ones are made smaller."},
     {"codec.video_rate", integer, "5", 1, 60, "", "Frames a second that are taken of a video."},
     {"codec.variants", integer, "4", 0, 1000, "", "How many times a training document is written in another way besides, where its kind has several: molecules in other orders of their atoms (Arus-Pous et al. 2019)."},
-    {"codec.image_size", integer, "32", 4, 1024, "", "Pixels of a picture's longer side at most: larger pictures are made smaller. 32 x 32 pixels are 130 tokens, 64 x 64 are 514: training.seq_len should hold them."},
+    {"codec.image", choice, "patches", 0, 0, "patches conv", "patches: two palettes of 4 x 4 pixels, two tokens a patch; conv: a convolutional network trained on the pictures, one token a patch and a minute or two more to train it."},
+    {"codec.image_size", integer, "32", 4, 1024, "", "Pixels of a picture's longer side at most: larger pictures are made smaller. 32 x 32 pixels are 130 tokens, 64 x 64 are 514, half as many with conv: training.seq_len should hold them."},
 
     {"model.type", choice, "gpt2", 0, 0, "gpt2 llama", "gpt2: LayerNorm, learned positions, GELU, biases; llama: RMSNorm, RoPE, SwiGLU, no biases."},
     {"model.vocab_size", size, "0", 0, 1 << 24, "", "Token ids the model knows; 0 = as many as the tokenizer has."},

@@ -47,8 +47,8 @@ class Tokenizing {
           if (f.dealt_inside || f.split == split) (codec_kind(f.kind) ? coded_ : files_)[size_t(split)].push_back(&f);
       }
     request_.inventory = inventory.fingerprint();
-    if (const CodecTraining usual; options.audio != usual.audio || options.image_size != usual.image_size || options.video_size != usual.video_size || options.video_rate != usual.video_rate || options.variants != TokenizeOptions().variants)
-      request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {} {} {} {}", options.audio, options.image_size, options.video_size, options.video_rate, options.variants)).hex();
+    if (const CodecTraining usual; options.audio != usual.audio || options.image != usual.image || options.image_size != usual.image_size || options.video_size != usual.video_size || options.video_rate != usual.video_rate || options.variants != TokenizeOptions().variants)
+      request_.inventory = Sha256().update(request_.inventory).update(fmt::format("{} {} {} {} {} {}", options.audio, options.image, options.image_size, options.video_size, options.video_rate, options.variants)).hex();
     if (!options.mask.empty()) request_.inventory = Sha256().update(request_.inventory).update(options.mask.str()).hex();
     request_.tokenizer_file = options.tokenizer.string();
     request_.vocab_size = options.vocab_size;
@@ -227,7 +227,12 @@ std::unique_ptr<Codec> Tokenizing::make_codec(const CodecKind& kind) {
   for (const ScannedFile* f : coded_[size_t(Split::train)])
     if (f->kind == kind.name) files.push_back(inventory_.folder / f->path), ++progress_.total_files, progress_.total_bytes += f->bytes;
   report();
-  auto codec = kind.train(files, {.threads = options_.threads, .audio = options_.audio, .image_size = options_.image_size, .video_size = options_.video_size, .video_rate = options_.video_rate});
+  const auto progress = [&](double share) {
+    progress_.bytes = int64_t(share * double(progress_.total_bytes));
+    report();
+  };
+  auto codec = kind.train(files, {.threads = options_.threads, .audio = options_.audio, .image = options_.image, .image_size = options_.image_size, .video_size = options_.video_size,
+                                  .video_rate = options_.video_rate, .progress = progress});
   make_folders(options_.out / "codecs");
   codec->save(file);
   progress_.files = progress_.total_files, progress_.bytes = progress_.total_bytes;

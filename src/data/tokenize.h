@@ -25,6 +25,7 @@ struct TokenizeOptions {
   std::string eos_token = "<|endoftext|>";  // a tokenizer that is given and does not have this one has its own
   bool append_eod = true;           // eos_token behind each document
   std::string audio = "rvq";        // codecs of sound and pictures, as CodecTraining has them
+  std::string image = "patches";
   int image_size = 32, video_size = 64, video_rate = 5;
   int variants = 4;                 // of documents of the train split that can be written in several ways (CodecInput::variants)
   PersonalMask mask;                // secrets and personal data that are put out of sight

@@ -6,11 +6,12 @@
 
 namespace tw {
 
+void ParameterTable::add(std::string name, Shape shape, Init init) {
+  infos_.push_back({std::move(name), shape, shape.rank() >= 2, init, flat_count_});
+  flat_count_ += (shape.count() + kParameterBlock - 1) / kParameterBlock * kParameterBlock;
+}
+
 ParameterTable::ParameterTable(const ModelConfig& m) {
-  const auto add = [&](std::string name, Shape shape, Init init) {
-    infos_.push_back({std::move(name), shape, shape.rank() >= 2, init, flat_count_});
-    flat_count_ += (shape.count() + kParameterBlock - 1) / kParameterBlock * kParameterBlock;
-  };
   const bool gpt2 = m.type == Architecture::gpt2;
   const int64_t C = m.hidden_size, F = m.intermediate_size, V = m.padded_vocab_size();
   const auto norm = [&](const std::string& name) {

@@ -30,6 +30,8 @@ struct ParameterInfo {
 
 class ParameterTable {
  public:
+  ParameterTable() = default;
+  void add(std::string name, Shape shape, Init init);  // behind the others
   explicit ParameterTable(const ModelConfig& model);
   const std::vector<ParameterInfo>& all() const noexcept { return infos_; }
   const ParameterInfo& operator[](const std::string& name) const;  // Error(bug) for an unknown name

@@ -219,6 +219,129 @@ TEST_F(Images, DamagedCodebooksAreNamed) {
   }
 }
 
+// A few steps on small pictures.
+CodecTraining conv(int threads = 2, int steps = 5) { return {.threads = threads, .image = "conv", .steps = steps}; }
+
+class ConvImages : public Images {
+ protected:
+  std::vector<fs::path> some(int width, int height, int channels) const {
+    std::vector<fs::path> files;
+    for (int kind = 0; kind < 6; ++kind) files.push_back(file(fmt::format("{}x{}x{}-{}.png", width, height, channels, kind), png_of(waves(width, height, channels, kind))));
+    return files;
+  }
+};
+
+TEST_F(ConvImages, PicturesComeBack) {
+  for (const int channels : {1, 3}) {
+    std::vector<fs::path> files = some(20, 16, channels);
+    const auto codec = kImageCodec.train(files, conv(2, 120));
+    EXPECT_GT(codec->quality(files).at(0).value, 18) << channels;
+    EXPECT_EQ(codec->vocab_size(), 2 * 32 + 1000);
+    const Encoded e(*codec, CodecInput(MappedFile(files[2]).text()));
+    ASSERT_EQ(e.documents.size(), 1u);
+    ASSERT_EQ(e.documents[0].size(), 2u + 5 * 4) << "a token a place";
+    EXPECT_THAT(codec->opening(), ElementsAre(19, 32 + 15));
+    EXPECT_EQ(codec->length(std::span(e.documents[0]).first(2)), 2 + 5 * 4);
+    const FoundPicture back = read(codec->decode(e.documents[0]));
+    EXPECT_GT(squared_error(back, waves(20, 16, channels, 2)).psnr(), 16);
+    // What its ids do not tell stays white.
+    const FoundPicture part = read(codec->decode(std::span(e.documents[0]).first(2 + 5)));
+    EXPECT_EQ(part.at(3, 4, 0), 255);
+    EXPECT_LT(squared_error(part, back).psnr(), 99);
+  }
+}
+
+TEST_F(ConvImages, SidesAreWhatTheyAre) {
+  std::vector<fs::path> files = some(20, 16, 1);
+  for (const auto& [w, h] : {std::pair(5, 3), std::pair(1, 1), std::pair(31, 9)}) files.push_back(file(fmt::format("{}.png", w), png_of(waves(w, h, 1))));
+  const auto codec = kImageCodec.train(files, conv());
+  EXPECT_TRUE(codec->opening().empty());
+  for (const auto& [w, h] : {std::pair(5, 3), std::pair(1, 1), std::pair(31, 9)}) {
+    const Encoded e(*codec, png_of(waves(w, h, 1)));
+    EXPECT_EQ(e.documents.at(0).size(), size_t(2 + (w + 3) / 4 * ((h + 3) / 4)));
+    const FoundPicture back = read(codec->decode(e.documents[0]));
+    EXPECT_EQ(back.width, w);
+    EXPECT_EQ(back.height, h);
+  }
+}
+
+TEST_F(ConvImages, BitsDependNeitherOnThreadsNorOnWhatIsEncodedBeside) {
+  const std::vector<fs::path> files = some(20, 16, 3);
+  const auto codec = kImageCodec.train(files, conv(1));
+  EXPECT_EQ(kImageCodec.train(files, conv(3))->hash(), codec->hash());
+  EXPECT_NE(kImageCodec.train(std::span(files).first(5), conv(1))->hash(), codec->hash());
+  std::string idx("\0\0\x08\x03\0\0\0\7\0\0\0\x09\0\0\0\x0b", 16);
+  std::vector<std::string> pictures;
+  for (int i = 0; i < 7; ++i) {
+    const Picture p = waves(11, 9, 1, i);
+    idx.append(p.pixels.begin(), p.pixels.end());
+    pictures.push_back(png_of(p));
+  }
+  const Encoded all(*codec, CodecInput(idx));
+  ASSERT_EQ(all.documents.size(), 7u);
+  for (size_t i = 0; i < 7; ++i) EXPECT_EQ(all.documents[i], Encoded(*codec, CodecInput(pictures[i])).documents.at(0)) << i;
+}
+
+TEST_F(ConvImages, TheCodebookComesBackAndAnyIdsAreAPicture) {
+  const auto codec = kImageCodec.train(some(24, 20, 3), conv());
+  codec->save(folder_.path() / "image.json");
+  const auto again = kImageCodec.load(folder_.path() / "image.json");
+  EXPECT_EQ(again->hash(), codec->hash());
+  const Rng random{.seed = 5, .stream = RngStream::test};
+  for (int round = 0; round < 100; ++round) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < round; ++i) ids.push_back(int32_t(random.bits(uint64_t(round * 1000 + i)) % uint32_t(codec->vocab_size())));
+    const std::string made = codec->decode(ids);
+    EXPECT_LE(std::max(read(made).width, read(made).height), 32);
+    EXPECT_EQ(again->decode(ids), made);
+  }
+  EXPECT_THROW(codec->decode(std::vector<int32_t>{codec->vocab_size()}), Error);
+}
+
+TEST_F(ConvImages, TrainingTellsHowFarItIsAndMayBeStopped) {
+  CodecTraining options = conv(2, 5);
+  std::vector<double> shares;
+  options.progress = [&](double share) { shares.push_back(share); };
+  const std::vector<fs::path> files = some(8, 8, 1);
+  (void)kImageCodec.train(files, options);
+  EXPECT_THAT(shares, ElementsAre(0, 0.2, 0.4, 0.6, 0.8));
+  options.progress = [](double share) { TW_CHECK(share < 0.5, config, "stop"); };
+  EXPECT_THROW((void)kImageCodec.train(files, options), Error);
+  options.image = "wavelets";
+  EXPECT_THROW((void)kImageCodec.train(files, options), Error);
+}
+
+TEST_F(ConvImages, DamagedCodebooksAreNamed) {
+  kImageCodec.train(some(8, 8, 1), conv(2, 1))->save(folder_.path() / "good.json");
+  const std::string good = read_file(folder_.path() / "good.json");
+  const size_t weights = good.find("\"weights\":\"") + 11;
+  const auto reason = [&](const std::string& bad) -> std::string {
+    try {
+      kImageCodec.load(file("bad.json", bad));
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::data);
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(reason(good), "");
+  for (const auto& [from, to] : {std::pair("\"size\":32", "\"size\":64000"), std::pair("\"channels\":1", "\"channels\":3"), std::pair("[8,8]", "[8,0]"), std::pair("\"levels\":[", "\"levels\":[1,"),
+                                 std::pair("\"levels\":[", "\"levels\":[64,64,64,64,"), std::pair("\"levels\":[", "\"levels\":[2,"), std::pair("\"blocks\":", "\"blocks\":1000000"),
+                                 std::pair("\"wide\":", "\"wide\":1e300,\"w\":"), std::pair("\"wide\":", "\"wide\":-"), std::pair("\"narrow\":", "\"narrow\":{},\"n\":"), std::pair("codec 1", "codec 9")}) {
+    std::string bad = good;
+    ASSERT_NE(bad.find(from), bad.npos) << from;
+    bad.replace(bad.find(from), std::string(from).size(), to);
+    EXPECT_NE(reason(bad), "") << to;
+  }
+  for (const char* digits : {"7fc00000", "7f800000", "ff800000", "4b000000", "0000000g"}) {
+    std::string bad = good;
+    EXPECT_NE(reason(bad.replace(weights, 8, digits)), "") << "a weight that is no number, endless or huge: " << digits;
+  }
+  std::string none = good;
+  EXPECT_THAT(reason(none.erase(weights, good.find('"', weights) - weights)), HasSubstr("0 digits of weights"));
+  for (size_t n = 1; n < good.size(); n = n * 3 + 1) EXPECT_NE(reason(good.substr(0, n)), "") << n;
+}
+
 TEST_F(Images, SimilarityIsThatOfThePaper) {
   const Picture p = waves(24, 20, 3);
   EXPECT_NEAR(ssim(p, p), 1, 1e-12);
@@ -261,6 +384,9 @@ TEST_F(Images, RealPicturesComeBack) {
   EXPECT_GT(q.at(0).value, q.at(0).baseline - 1) << "not far from a JPEG without its tables";
   EXPECT_GT(q.at(2).value, 0.5) << "of 40 pictures";
   EXPECT_GT(codec->quality(std::span(files).first(files.size() - 40)).at(2).value, 0.95);
+  const auto conv_codec = kImageCodec.train(std::span(files).first(files.size() - 40), conv(2, 100));
+  for (const CodecQuality& one : conv_codec->quality(held)) RecordProperty("conv, 100 steps: " + one.metric, fmt::format("{} ({}: {})", one.value, one.baseline_name, one.baseline));
+  EXPECT_GT(conv_codec->quality(held).at(0).value, 16) << "of a fraction of the usual training, and half of the tokens";
   const auto png_path = test_data("images/photo");
   ASSERT_TRUE(png_path);
   std::map<std::string, Picture> photos;

@@ -10,6 +10,10 @@ TW_FUZZ_TARGET(image) {
   if (input.starts_with("{")) {
     const auto codec = kImageCodec.load(folder.write("image.json", input));
     std::vector<int32_t> ids;
+    if (input.find("convolutional") != input.npos) {  // one place: a large network would take long for more
+      for (ids = {0, 4}; codec->length(ids) < 0;) ++ids[1];
+      expect(codec->length(ids) == 3, "a pixel is a place");
+    }
     for (int32_t i = 0; i < 500; ++i) ids.push_back(int32_t(int64_t(i) * 7919 % codec->vocab_size()));
     expect(codec->decode(ids).starts_with("\x89PNG"), "any ids are a picture");
     return;

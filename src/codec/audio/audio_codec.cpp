@@ -336,7 +336,7 @@ std::unique_ptr<Codec> train_audio(std::span<const std::filesystem::path> files,
 }
 
 std::unique_ptr<Codec> load_audio(const std::filesystem::path& path) {
-  const auto json = read_codebook(path, kFormatName, "sound", size_t(256) << 20, 1 << 24);
+  const auto json = read_codebook(path, {kFormatName}, "sound", size_t(256) << 20, 1 << 24);
   const std::string file = path.string();
   const auto rate = json.value("rate", nlohmann::json());
   TW_CHECK(rate.is_number_integer() && rate.get<int64_t>() >= kLowestRate && rate.get<int64_t>() <= 48000, data, "{}: a rate of {}", file, rate.dump());

@@ -1,5 +1,5 @@
-// Pictures as tokens: patches of 4 x 4 pixels out of two palettes, one for the patch and one for what it leaves over (a residual vector
-// quantiser; Gersho, Gray 1992, section 12.10). Colours are kept at half the resolution, as in JPEG.
+// Pictures as tokens: each has its width, its height, and then its places, patches of 4 x 4 pixels, out of two palettes (patch_codec.h) or by
+// a trained network (conv_codec.h).
 #pragma once
 #include "src/codec/codec.h"
 

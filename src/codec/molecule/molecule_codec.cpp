@@ -242,7 +242,7 @@ std::unique_ptr<Codec> train_molecules(std::span<const std::filesystem::path> fi
 }
 
 std::unique_ptr<Codec> load_molecules(const std::filesystem::path& path) {
-  const auto json = read_codebook(path, kFormatName, "molecules", size_t(8) << 20, size_t(2 * kMostTokens));
+  const auto json = read_codebook(path, {kFormatName}, "molecules", size_t(8) << 20, size_t(2 * kMostTokens));
   TW_CHECK(json.contains("tokens") && json["tokens"].is_array(), data, "{}: its tokens are missing", path.string());
   TW_CHECK(!json["tokens"].empty() && int64_t(json["tokens"].size()) <= kMostTokens, data, "{}: {} tokens", path.string(), json["tokens"].size());
   std::vector<std::string> tokens;

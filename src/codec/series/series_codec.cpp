@@ -411,7 +411,7 @@ std::unique_ptr<Codec> train_series(std::span<const std::filesystem::path> files
 }
 
 std::unique_ptr<Codec> load_series(const std::filesystem::path& path) {
-  const auto json = read_codebook(path, kFormatName, "series", size_t(64) << 20, 1 << 23);
+  const auto json = read_codebook(path, {kFormatName}, "series", size_t(64) << 20, 1 << 23);
   const std::string file = path.string();
   TW_CHECK(json.contains("channels") && json["channels"].is_array(), data, "{}: its channels are missing", file);
   const auto& list = json["channels"];

@@ -422,7 +422,7 @@ std::unique_ptr<Codec> train_video(std::span<const std::filesystem::path> files,
 }
 
 std::unique_ptr<Codec> load_video(const std::filesystem::path& path) {
-  const auto json = read_codebook(path, kFormatName, "videos", size_t(64) << 20, size_t(1) << 20);
+  const auto json = read_codebook(path, {kFormatName}, "videos", size_t(64) << 20, size_t(1) << 20);
   const std::string file = path.string();
   const auto number = [&](const nlohmann::json& n, int64_t low, int64_t high, const char* what) {
     TW_CHECK(n.is_number_integer() && n.get<int64_t>() >= low && n.get<int64_t>() <= high, data, "{}: {} is {}", file, what, n.dump());
