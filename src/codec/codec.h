@@ -29,7 +29,7 @@ struct CodecTraining {
   int image_size = 32;        // pixels of a picture's longer side at most: larger ones are made smaller
   int video_size = 64;        // of a video's
   int video_rate = 5;         // frames a second
-  int steps = 1500;           // of training a network, by codecs that have one
+  int steps = 2000;           // of training a network, by codecs that have one
   // Told now and then how much of the training is done, 0 to 1, by a codec that takes its time; in the calling thread. It may throw.
   std::function<void(double)> progress = nullptr;
 };

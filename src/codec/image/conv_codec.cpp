@@ -21,9 +21,9 @@ constexpr int kMostNarrow = 64, kMostWide = 256;     // channels that a codebook
 constexpr float kLargestWeight = 1e3f;
 constexpr size_t kKeptBytes = size_t(1) << 26;       // bytes of training pictures that are kept
 constexpr int kCrop = 32, kCropPlaces = kCrop * kCrop / (kPatch * kPatch);  // pixels of a side that are trained on at once
-constexpr int kBatchPlaces = 1024;
+constexpr int kBatchPlaces = 512;
 constexpr int kWarmup = 60;                          // steps
-constexpr float kRate = 2e-3f;
+constexpr float kRate = 4e-3f;
 constexpr int kMargin = 3;                           // pixels that a crop may begin before the border
 constexpr uint64_t kSeed = 1;
 
@@ -38,7 +38,7 @@ void put_pixels(const Picture& p, int channels, int x0, int y0, int w, int h, bo
     }
 }
 
-uint8_t byte_of(float v) {
+uint8_t pixel_of(float v) {
   const float scaled = (v + 1) * 127.5f;
   return scaled >= 0 ? uint8_t(std::lround(std::min(scaled, 255.0f))) : 0;  // what is no number is black
 }
@@ -102,7 +102,7 @@ void ConvCodec::draw(std::span<const int32_t> codes, Picture& p) const {
       if (size_t(y / kPatch * across + x / kPatch) >= codes.size()) continue;
       for (int c = 0; c < p.channels; ++c) {
         const auto channels = size_t(p.channels);
-        p.pixels[(size_t(y) * size_t(p.width) + size_t(x)) * channels + size_t(c)] = byte_of(made[(size_t(y) * size_t(stride) + size_t(x)) * channels + size_t(c)]);
+        p.pixels[(size_t(y) * size_t(p.width) + size_t(x)) * channels + size_t(c)] = pixel_of(made[(size_t(y) * size_t(stride) + size_t(x)) * channels + size_t(c)]);
       }
     }
 }
@@ -138,6 +138,14 @@ float rate_at(int64_t step, int64_t steps) {
   return kRate * 0.5f * (1 + std::cos(std::numbers::pi_v<float> * float(step - kWarmup) / float(std::max<int64_t>(1, steps - kWarmup))));
 }
 
+// Levels of about 4096, 1000 or 240 codes: as many as have 16 places each to be learnt from, so that most of them are used.
+std::vector<int> levels_for(int64_t places) {
+  constexpr int64_t kEach = 16;
+  if (places >= kEach * 4096) return {8, 8, 8, 8};
+  if (places >= kEach * 1000) return {8, 5, 5, 5};
+  return {8, 6, 5};
+}
+
 // Mean squares are made small; the roundings of the middle are passed as if there were none.
 Tensor trained_weights(const PictureCoderConfig& config, const ParameterTable& table, const Crops& crops, const CodecTraining& options) {
   const int64_t n = table.flat_count(), places = int64_t(crops.width()) * crops.height() / (kPatch * kPatch), batch = std::max<int64_t>(1, kBatchPlaces / places);
@@ -171,12 +179,13 @@ std::unique_ptr<Codec> train_conv_codec(std::span<const std::filesystem::path> f
   const int size = std::clamp(options.image_size, kSmallestPicture, kLargestPicture);
   std::vector<Picture> pictures;
   SizesSeen seen;
-  int64_t stride = 1, count = 0;
+  int64_t stride = 1, count = 0, places = 0;
   size_t bytes = 0;
   for (const auto& path : files) {
     const MappedFile map(path);
     read_pictures({map.text(), path}, size, [&](FoundPicture p) {
       seen.add(p);
+      places += int64_t(patches_along(p.width)) * patches_along(p.height);
       if (count++ % stride != 0) return;
       bytes += p.pixels.size();
       pictures.push_back(std::move(static_cast<Picture&>(p)));
@@ -193,6 +202,7 @@ std::unique_ptr<Codec> train_conv_codec(std::span<const std::filesystem::path> f
   const PictureSizes sizes = seen.sizes(size);
   PictureCoderConfig config;
   config.channels = sizes.channels;
+  config.levels = levels_for(places);
   const Crops crops(std::move(pictures), sizes.channels);
   Tensor weights = trained_weights(config, picture_coder_parameters(config), crops, options);
   return std::make_unique<ConvCodec>(sizes, config, std::move(weights));
