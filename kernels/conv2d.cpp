@@ -24,7 +24,8 @@ void check(const char* name, ConstView x, const char* y_name, ConstView y, const
   TW_CHECK(stride >= 1 && padding >= 0, bug, "[{}] a stride of {} and a padding of {}", name, stride, padding);
   const int64_t O = weight.dim(0), R = weight.dim(1), S = weight.dim(2), C = x.dim(3), H = x.dim(1) + 2 * padding, W = x.dim(2) + 2 * padding;
   check_view(name, weight_name, weight, {O, R, S, C}, DType::fp32);
-  TW_CHECK(O >= 1 && C >= 1 && R >= 1 && S >= 1 && padding < R && padding < S && H >= R && W >= S, bug, "[{}] a kernel {} with a padding of {} over {}", name, weight.shape.str(), padding, x.shape.str());
+  TW_CHECK(O >= 1 && C >= 1 && R >= 1 && S >= 1 && padding < R && padding < S && H >= R && W >= S, bug,
+           "[{}] a kernel {} with a padding of {} over {}", name, weight.shape.str(), padding, x.shape.str());
   check_view(name, y_name, y, {x.dim(0), (H - R) / stride + 1, (W - S) / stride + 1, O}, DType::fp32);
 }
 

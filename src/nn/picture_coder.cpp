@@ -1,5 +1,6 @@
 #include "src/nn/picture_coder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/pointwise.h"
@@ -73,14 +74,16 @@ void initialize_picture_coder(const ParameterTable& table, uint64_t seed, View w
 PictureCoder::PictureCoder(const PictureCoderConfig& c, const ParameterTable& table, ConstView weights, View gradients, int64_t B, int height, int width) {
   TW_CHECK(B >= 1 && height >= 1 && width >= 1 && height % c.kPatch == 0 && width % c.kPatch == 0, bug, "{} pictures of {} x {} pixels", B, width, height);
   const bool training = bool(gradients);
-  const Shape image{B, height, width, c.channels}, narrow{B, height / 2, width / 2, c.narrow}, wide{B, height / 4, width / 4, c.wide}, middle{B, height / 4, width / 4, int64_t(c.levels.size())};
+  const Shape image{B, height, width, c.channels}, narrow{B, height / 2, width / 2, c.narrow}, wide{B, height / 4, width / 4, c.wide};
+  const Shape middle{B, height / 4, width / 4, int64_t(c.levels.size())};
   ArenaPlan plan;
   const auto own = [&](const char* name, const Shape& shape) { return plan.add("activations", name, shape, DType::fp32); };
   // Where a row of residual layers begins: where nothing is kept, all of it is in one place.
   const auto stream = [&](const char* name, const char* stage, const Shape& shape) {
     return training ? own(name, shape) : plan.add_shared("activations", std::string(stage) + ".out", name, shape, DType::fp32);
   };
-  const int pixels = own("pixels", image), hidden = training ? own("stem.hidden", narrow) : plan.add_shared("activations", "narrow.hidden", "stem.hidden", narrow, DType::fp32);
+  const int pixels = own("pixels", image);
+  const int hidden = training ? own("stem.hidden", narrow) : plan.add_shared("activations", "narrow.hidden", "stem.hidden", narrow, DType::fp32);
   const int stem = stream("stem", "narrow", narrow), down = stream("down", "wide", wide), numbers = own("numbers", middle), values = own("values", middle);
   const int tail = stream("tail", "wide", wide), up = stream("up", "narrow", narrow), made = own("made", image);
   const auto residuals = [&](std::vector<ConvResidual>& layers, int count, const char* name, const Shape& shape, const char* stage) {

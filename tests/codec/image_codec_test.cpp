@@ -263,6 +263,10 @@ TEST_F(ConvImages, SidesAreWhatTheyAre) {
     EXPECT_EQ(back.width, w);
     EXPECT_EQ(back.height, h);
   }
+  // Colours that the training pictures had not: brightness alone.
+  Picture red{.width = 8, .height = 4, .channels = 3, .pixels = {}}, grey{.width = 8, .height = 4, .channels = 1, .pixels = std::vector<uint8_t>(32, 76)};
+  for (int i = 0; i < 32; ++i) red.pixels.insert(red.pixels.end(), {255, 0, 0});
+  EXPECT_EQ(Encoded(*codec, png_of(red)).documents, Encoded(*codec, png_of(grey)).documents);
 }
 
 TEST_F(ConvImages, BitsDependNeitherOnThreadsNorOnWhatIsEncodedBeside) {

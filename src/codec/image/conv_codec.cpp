@@ -7,6 +7,7 @@
 
 #include "kernels/fill.h"
 #include "kernels/optimizer.h"
+#include "src/codec/image/colour.h"
 #include "src/codec/image/picture_codec.h"
 #include "src/core/error.h"
 #include "src/core/file.h"
@@ -20,8 +21,8 @@ static_assert(PictureCoderConfig::kPatch == kPatch);
 constexpr int kMostNarrow = 64, kMostWide = 256;     // channels that a codebook may ask for
 constexpr float kLargestWeight = 1e3f;
 constexpr size_t kKeptBytes = size_t(1) << 26;       // bytes of training pictures that are kept
-constexpr int kCrop = 32, kCropPlaces = kCrop * kCrop / (kPatch * kPatch);  // pixels of a side that are trained on at once
-constexpr int kBatchPlaces = 512;
+constexpr int kCrop = 32;                            // pixels of a side that are trained on at once
+constexpr int kBatchPlaces = 512;                    // of a step
 constexpr int kWarmup = 60;                          // steps
 constexpr float kRate = 4e-3f;
 constexpr int kMargin = 3;                           // pixels that a crop may begin before the border
@@ -29,12 +30,14 @@ constexpr uint64_t kSeed = 1;
 
 int whole_patches(int pixels) { return patches_along(pixels) * kPatch; }
 
-// Rows of a picture's pixels in [-1, 1] from (x, y) on, w x h; what lies beyond the border repeats it.
+// Rows of a picture's pixels in [-1, 1] from (x0, y0) on, w x h; what lies beyond the border repeats it. One channel is the brightness.
 void put_pixels(const Picture& p, int channels, int x0, int y0, int w, int h, bool mirrored, float* to) {
   for (int y = 0; y < h; ++y)
     for (int i = 0; i < w; ++i) {
       const int x = std::clamp(mirrored ? x0 + w - 1 - i : x0 + i, 0, p.width - 1), row = std::clamp(y0 + y, 0, p.height - 1);
-      for (int c = 0; c < channels; ++c) *to++ = float(p.at(x, row, c)) / 127.5f - 1;
+      if (channels == 1 && p.channels == 3) *to++ = 2 * ycc_of(p.at(x, row, 0), p.at(x, row, 1), p.at(x, row, 2)).y - 1;
+      else
+        for (int c = 0; c < channels; ++c) *to++ = float(p.at(x, row, c)) / 127.5f - 1;
     }
 }
 
@@ -56,14 +59,23 @@ std::string hex_of(const ParameterTable& table, const float* flat) {
 class ConvCodec final : public PictureCodec {
  public:
   ConvCodec(const PictureSizes& sizes, const PictureCoderConfig& config, Tensor weights)
-      : PictureCodec(sizes, int32_t(FiniteScalars(config.levels).codes()), std::log2(double(FiniteScalars(config.levels).codes())), 1), config_(config), scalars_(config.levels),
-        table_(picture_coder_parameters(config)), weights_(std::move(weights)) {
-    finish({{"format", kConvCodecFormat}, {"levels", config.levels}, {"wide", config.wide}, {"narrow", config.narrow}, {"blocks", config.blocks}, {"narrow_blocks", config.narrow_blocks},
-            {"weights", hex_of(table_, weights_.as<float>())}});
-  }
+      : ConvCodec(sizes, config, FiniteScalars(config.levels), std::move(weights)) {}
 
  private:
-  PictureCoder coder(int64_t batch, const Picture& p) const { return {config_, table_, weights_.view(), View{}, batch, whole_patches(p.height), whole_patches(p.width)}; }
+  ConvCodec(const PictureSizes& sizes, const PictureCoderConfig& config, FiniteScalars scalars, Tensor weights)
+      : PictureCodec(sizes, int32_t(scalars.codes()), std::log2(double(scalars.codes())), 1), config_(config), scalars_(std::move(scalars)), table_(picture_coder_parameters(config)),
+        weights_(std::move(weights)) {
+    finish({{"format", kConvCodecFormat},
+            {"levels", config.levels},
+            {"wide", config.wide},
+            {"narrow", config.narrow},
+            {"blocks", config.blocks},
+            {"narrow_blocks", config.narrow_blocks},
+            {"weights", hex_of(table_, weights_.as<float>())}});
+  }
+  PictureCoder coder(int64_t batch, const Picture& p) const {
+    return {config_, table_, weights_.view(), View{}, batch, whole_patches(p.height), whole_patches(p.width)};
+  }
   void put_codes(std::span<const FoundPicture> pictures, std::vector<std::vector<int32_t>>& codes) const override;
   void draw(std::span<const int32_t> codes, Picture& picture) const override;
   PictureCoderConfig config_;
@@ -168,7 +180,8 @@ Tensor trained_weights(const PictureCoderConfig& config, const ParameterTable& t
     const float scale = 2 / float(dmade.count());
     for (int64_t i = 0; i < dmade.count(); ++i) d[i] = (made[i] - given[i]) * scale;
     pass.backward(dmade.view(), scalars, stream);
-    adamw({.param = weights.view(), .m = m.view(), .v = v.view(), .gradient = gradients.view(), .decayed = decayed.view(), .copy = {}, .sums = {}, .lr = rate_at(step, options.steps), .beta2 = 0.99f, .step = step + 1}, stream);
+    adamw({.param = weights.view(), .m = m.view(), .v = v.view(), .gradient = gradients.view(),
+           .decayed = decayed.view(), .copy = {}, .sums = {}, .lr = rate_at(step, options.steps), .beta2 = 0.99f, .step = step + 1}, stream);
   }
   return weights;
 }
@@ -223,7 +236,8 @@ std::unique_ptr<Codec> conv_codec_of(const nlohmann::json& book, const std::stri
   const auto found = book.find("weights");
   TW_CHECK(found != book.end() && found->is_string(), data, "{}: it has no weights", file);
   const auto& text = found->get_ref<const std::string&>();
-  TW_CHECK(text.size() == size_t(table.parameter_count()) * 8, data, "{}: {} digits of weights, but its network has {} numbers of 8 digits each", file, text.size(), table.parameter_count());
+  TW_CHECK(text.size() == size_t(table.parameter_count()) * 8, data,
+           "{}: {} digits of weights, but its network has {} numbers of 8 digits each", file, text.size(), table.parameter_count());
   Tensor weights({table.flat_count()}, DType::fp32);
   size_t at = 0;
   for (const ParameterInfo& p : table.all())

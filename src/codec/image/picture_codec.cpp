@@ -126,7 +126,9 @@ std::vector<CodecQuality> PictureCodec::quality(std::span<const std::filesystem:
           {"codes of the codebook that are used, share", double(codes) / double(codes_), "all", 1, false}};
 }
 
-void put_sizes(const PictureSizes& sizes, nlohmann::json& book) { book["size"] = sizes.size, book["channels"] = sizes.channels, book["common"] = {sizes.common.width, sizes.common.height}; }
+void put_sizes(const PictureSizes& sizes, nlohmann::json& book) {
+  book["size"] = sizes.size, book["channels"] = sizes.channels, book["common"] = {sizes.common.width, sizes.common.height};
+}
 
 int codebook_number(const nlohmann::json& value, int64_t low, int64_t high, const char* what, const std::string& file) {
   const auto n = whole_number(value, low, high);

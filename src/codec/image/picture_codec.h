@@ -1,6 +1,8 @@
 // What the codecs of pictures have in common. A document is the ids of its width and its height, and then the codes of its places, patches of
 // 4 x 4 pixels, row by row. Ids: widths 1 … size, heights 1 … size, then the codes.
 #pragma once
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -40,7 +42,8 @@ class PictureCodec : public Codec {
 
  protected:
   // codes: how many there are; bits: of a place; tokens: of a place.
-  PictureCodec(const PictureSizes& sizes, int32_t codes, double bits, int tokens) : sizes_(sizes), codes_(codes), tokens_(tokens), bits_(bits) {}
+  PictureCodec(const PictureSizes& sizes, int32_t codes, double bits, int tokens)
+      : sizes_(sizes), codes_(codes), tokens_(tokens), bits_(bits) {}
   void finish(nlohmann::json book);  // of the constructor: what is saved, and hashed
   const PictureSizes& sizes() const noexcept { return sizes_; }
   // Codes of pictures, from 0; all of them have the same sides. `codes` gets those of each picture.
