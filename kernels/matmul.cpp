@@ -38,8 +38,6 @@ void matmul(const MatMul& op, const Stream& stream) {
       check_dtype("matmul", "bias", op.bias, {DType::fp32, op.a.dtype});
     check_view("matmul", "bias", op.bias, {N}, op.bias.dtype);
   }
-  TW_CHECK(!op.accumulate || op.out.dtype == DType::fp32, bug,
-           "[matmul] accumulate wants out fp32, got {}", name_of(op.out.dtype));
   if (op.epilogue != Epilogue::none) {
     TW_CHECK(!op.accumulate && !(op.bias && op.epilogue == Epilogue::gelu_backward), bug,
              "[matmul] an epilogue goes neither with accumulate nor, backward, with a bias");

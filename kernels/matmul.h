@@ -15,7 +15,7 @@ struct MatMul {
   ConstView bias;            // (N), fp32 or a's dtype, or empty
   bool transpose_a = false;
   bool transpose_b = false;
-  bool accumulate = false;   // only with out fp32; parameter gradients
+  bool accumulate = false;   // into out bf16 the sum is rounded once more
   Epilogue epilogue = Epilogue::none;  // not with accumulate; gelu_backward not with bias
   View aux;                  // (M, N) of out's dtype, with an epilogue: overwritten by gelu, read by gelu_backward
   bool tanh_form = true;     // of gelu (kernels/pointwise.h)

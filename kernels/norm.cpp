@@ -46,12 +46,13 @@ void norm_backward(const NormBackward& op, const Stream& stream) {
   check_view(name, "s", op.s, {N, C}, T);
   check_dtype(name, "gamma", op.gamma, {DType::fp32, T});
   check_view(name, "gamma", op.gamma, {C}, op.gamma.dtype);
-  TW_CHECK(bool(op.mean) == bool(op.dbeta), bug, "[{}] mean and dbeta come together (layer norm) or not at all", name);
-  if (op.mean) check_view(name, "mean", op.mean, {N}, DType::fp32), check_view(name, "dbeta", op.dbeta, {C}, DType::fp32);
+  TW_CHECK(bool(op.dbeta) == (op.mean && op.dgamma), bug, "[{}] mean and dbeta come together (layer norm) or not at all, and dbeta with dgamma", name);
+  if (op.mean) check_view(name, "mean", op.mean, {N}, DType::fp32);
+  if (op.dbeta) check_view(name, "dbeta", op.dbeta, {C}, DType::fp32);
   check_view(name, "rstd", op.rstd, {N}, DType::fp32);
   if (op.dsum) check_view(name, "dsum", op.dsum, {N, C}, T);
   check_view(name, "dx", op.dx, {N, C}, T);
-  check_view(name, "dgamma", op.dgamma, {C}, DType::fp32);
+  if (op.dgamma) check_view(name, "dgamma", op.dgamma, {C}, DType::fp32);
   TW_DISPATCH(norm_backward, op, stream);
 }
 

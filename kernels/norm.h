@@ -30,8 +30,8 @@ struct NormBackward {
   ConstView rstd;      // (N) fp32
   ConstView dsum;      // (N, C) or empty: gradient that reaches s on the residual path
   View dx;             // (N, C), overwritten with norm gradient + dsum; may be dsum or dy
-  View dgamma;         // (C) fp32, added to
-  View dbeta;          // (C) fp32, added to; empty for RMS norm
+  View dgamma;         // (C) fp32, added to; empty where gamma and beta are not trained
+  View dbeta;          // (C) fp32, added to; empty for RMS norm and without dgamma
 };
 void norm_backward(const NormBackward& op, const Stream& stream);
 

@@ -44,7 +44,8 @@ TW_INLINE void dots(const float* x, int64_t ldx, const T* w, int64_t K, Vf (&lan
 
 TW_INLINE void put_out(const MatMul& op, int64_t i, float y) {
   if (op.out.dtype == DType::bf16) {
-    static_cast<bf16*>(op.out.data)[i] = bf16(y);
+    bf16* out = static_cast<bf16*>(op.out.data) + i;
+    *out = bf16(op.accumulate ? float(*out) + y : y);
   } else {
     float* out = static_cast<float*>(op.out.data) + i;
     *out = op.accumulate ? *out + y : y;

@@ -2,6 +2,8 @@
 // a block of rows, packed in strips, times a range of panels. The sums of a block and a panel stay in
 // L1 until all of K is added and are finished there: bias, activation, rounding. K is summed in order,
 // each element on its own, so no bit depends on how the work is shared out.
+#include <type_traits>
+
 #include "kernels/cpu/gelu.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/matmul_blocks.h"
@@ -77,11 +79,12 @@ TW_INLINE void keep(const Block& block, float* to, int64_t stride, bool add) {
   }
 }
 
-// The output from the sums of the last part of K and, unless null, of those before.
+// The output from the sums of the last part of K and, unless null, of those before, which hold what stood in an output of fp32 that is added to.
 template <class T>
 [[gnu::noinline]] void finish(const MatMul& op, const Block& block, const float* before, int64_t stride) {
   const int64_t N = op.out.dim(1), place = block.m0 * N + block.n0;
   T *out = op.out.as<T>() + place, *aux = op.aux ? op.aux.as<T>() + place : nullptr;
+  const bool added_to = std::is_same_v<T, bf16> && op.accumulate;
   float bias[kPanel] = {};
   for (int64_t j = 0; op.bias && j < block.n; ++j)
     bias[j] = bias_at(op.bias, block.n0 + j);
@@ -90,6 +93,7 @@ template <class T>
       for_vectors(columns, [&](int64_t j, auto n) TW_STEP {
         Vf value = get(block.sums + i * kPanel + j, n);
         if (before) value = get(before + i * stride + j, n) + value;
+        if (added_to) value = get(static_cast<const T*>(out) + i * N + j, n) + value;
         store(i * N + j, n, value + load(bias + j));
       });
     };
@@ -168,7 +172,7 @@ void gemm(const MatMul& op, const Stream& stream) {
           const Block block{m0, m, n0 + j * kPanel, std::min(kPanel, slice.n - j * kPanel), sums};
           float* before = narrow ? sums_kept + m0 * width + j * kPanel : op.out.as<float>() + m0 * N + block.n0;
           const int64_t stride = narrow ? width : N;
-          const bool add = part > 0 || op.accumulate;
+          const bool add = part > 0 || (op.accumulate && !narrow);
           if (add) {  // it may be far away
             for (int64_t i = 0; i < m; ++i)
               __builtin_prefetch(before + i * stride, 1), __builtin_prefetch(before + i * stride + kPanel / 2, 1);

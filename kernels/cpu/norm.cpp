@@ -114,6 +114,7 @@ void backward(const NormBackward& op, const Stream& stream) {
       }
     }
   });
+  if (!op.dgamma) return;
   add_rows_in_order(stream, partial, blocks, stride, C, op.dgamma.as<float>());
   if (kLayerNorm) add_rows_in_order(stream, partial + C, blocks, stride, C, op.dbeta.as<float>());
 }

@@ -1,4 +1,5 @@
 // The ops of a build without CUDA.
+#include "kernels/adapter.h"
 #include "kernels/attention.h"
 #include "kernels/checksum.h"
 #include "kernels/conv2d.h"
@@ -21,6 +22,8 @@
 
 namespace tw::cuda {
 
+TW_ABSENT(AdapterSpread, adapter_spread)
+TW_ABSENT(AdapterGather, adapter_gather)
 TW_ABSENT(AttentionForward, attention_forward)
 TW_ABSENT(AttentionBackward, attention_backward)
 TW_ABSENT(AttentionDecode, attention_decode)

@@ -209,7 +209,7 @@ void norm_backward(const NormBackward& op, const Stream& stream) {
       });
     });
   });
-  add_partials(partials, blocks, 2 * C, op.dgamma, stream);
+  if (op.dgamma) add_partials(partials, blocks, 2 * C, op.dgamma, stream);
   if (op.dbeta) add_partials(partials + C, blocks, 2 * C, op.dbeta, stream);
 }
 

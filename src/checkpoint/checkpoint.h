@@ -40,6 +40,8 @@ struct CheckpointInfo {
   std::string trainer_json;  // state the trainer wants back (outlier windows, skipped steps, ...)
   std::string tokenizer_hash;
   std::string data_fingerprint;
+  std::string adapter_json;  // of adapters: AdapterConfig (src/nn/adapter.h), and WeightsHash of their base (base.h); else empty
+  std::string base_hash;
 };
 
 // A save under way, seen from outside.

@@ -163,7 +163,7 @@ Json parse_json(std::string_view text, const std::string& where) {
 std::string to_text(const Manifest& m) {
   const CheckpointInfo& i = m.info;
   Json json = {{"format", kFormat},
-               {"version", kCheckpointVersion},
+               {"version", i.adapter_json.empty() ? 1 : kCheckpointVersion},
                {"step", i.step},
                {"samples", i.samples},
                {"tokens", i.tokens},
@@ -178,6 +178,7 @@ std::string to_text(const Manifest& m) {
                {"config", i.config_toml},
                {"trainer", i.trainer_json},
                {"block_bytes", kBlockBytes}};
+  if (!i.adapter_json.empty()) json["adapter"] = i.adapter_json, json["base"] = i.base_hash;
   Json shards = Json::array();
   for (const StoredFile& shard : m.shards) shards.push_back(file_json(shard));
   json["shards"] = std::move(shards);
@@ -227,6 +228,12 @@ Manifest parse_manifest(const std::string& text, const fs::path& path) {
   m.attempt = r.integer("attempt"), m.written = r.text("written"), m.build = r.text("build");
   i.tokenizer_hash = r.text("tokenizer_hash"), i.data_fingerprint = r.text("data_fingerprint");
   i.model_json = r.text("model"), i.config_toml = r.text("config"), i.trainer_json = r.text("trainer");
+  if (version >= 2) {
+    i.adapter_json = r.text("adapter"), i.base_hash = r.text("base");
+    TW_CHECK(!i.adapter_json.empty(), data, "{}: \"adapter\" is empty", where);
+    TW_CHECK(i.base_hash.size() == 64 && i.base_hash.find_first_not_of("0123456789abcdef") == std::string::npos, data,
+             "{}: \"base\" is not 64 hexadecimal digits", where);
+  }
   std::set<std::string> files;
   for (const Json& shard : r.array("shards")) {
     m.shards.push_back(parse_file(shard, where));

@@ -10,7 +10,7 @@
 
 namespace tw {
 
-inline constexpr int kCheckpointVersion = 1;
+inline constexpr int kCheckpointVersion = 2;  // of checkpoints of adapters; others are version 1, as ever
 inline constexpr int64_t kBlockBytes = int64_t(1) << 20;  // of a file, each with its CRC32C
 
 // Elements [begin, end) of a tensor, at byte `offset` of their shard, little-endian fp32.

@@ -18,6 +18,8 @@ std::string describe(const CheckpointReport& r) {
   line("tokenizer", r.info.tokenizer_hash);
   line("data", r.info.data_fingerprint);
   line("model", r.info.model_json);
+  line("adapters", r.info.adapter_json);
+  line("base", r.info.base_hash);
 
   text += fmt::format("\n{} files\n", r.shards.size());
   for (const auto& s : r.shards)

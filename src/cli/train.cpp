@@ -33,6 +33,11 @@ TrainingOutcome train_step(Job& job) {
   const auto start = [&](int64_t vocab) -> StartWeights {
     LoadedModel loaded = load_model(source);
     if (vocab > loaded.model.vocab_size) {
+      TW_CHECK(job.config.get<int64_t>("lora.rank") == 0, config,
+               "{}: the token files know {} tokens, {} knows {}, and adapters cannot learn the embeddings of new ones, which are frozen (lora.rank = {}). "
+               "Train all weights for some steps first (the same command without lora.rank, in another run folder) and adapters from that run, or use "
+               "documents that need no new tokens",
+               job.config.origin("lora.rank"), vocab, loaded.origin, loaded.model.vocab_size, job.config.get<int64_t>("lora.rank"));
       if (job.leader()) log_info("the vocabulary of {} grows from {} to {} tokens: the new ones begin as the mean of the others", loaded.origin, loaded.model.vocab_size, vocab);
       GrownModel grown = grow_vocabulary(loaded.model, loaded.weights.view(), vocab);
       return {{grown.model, loaded.origin}, std::make_shared<const Tensor>(std::move(grown.weights))};

@@ -18,6 +18,7 @@ constexpr ConfigSection kSections[] = {
     {"model", "The transformer. Names as in Hugging Face's config.json."},
     {"training", "Length of the run, batch and precision."},
     {"optimizer", "AdamW and the rule that leaves out bad steps."},
+    {"lora", "Low-rank adapters of a pretrained model (docs/fine_tuning.md)."},
     {"lr_scheduler", "The learning rate over the run."},
     {"parallelism", "How the work is spread over MPI ranks."},
     {"checkpoint", "Saving and going on."},
@@ -102,6 +103,10 @@ constexpr ConfigKey kKeys[] = {
     {"optimizer.weight_decay", real, "0.1", 0, 100, "", "Decoupled weight decay."},
     {"optimizer.stochastic_rounding", boolean, "false", 0, 0, "", "bf16 weights are rounded from their fp32 masters up or down by chance, in proportion to how near each is; false = to the nearest."},
     {"optimizer.skip_step_sigma", real, "0", 0, 1000, "", "Leave out steps whose loss or gradient norm lies this many standard deviations above the recent mean; 0 = only those that are not finite."},
+
+    {"lora.rank", integer, "0", 0, 65536, "", "Train adapters of this rank beside the frozen weights of checkpoint.init_from (LoRA); 0 = train all weights."},
+    {"lora.alpha", real, "16", 0, kHuge, "", "What adapters add is scaled by lora.alpha / lora.rank."},
+    {"lora.targets", choice, "all", 0, 0, "attention mlp all", "Linear layers with adapters: q, k, v and output of attention; those of the feed-forward half; or both."},
 
     {"lr_scheduler.type", choice, "cosine", 0, 0, "cosine linear wsd constant", "Course of the rate after warm-up; wsd = stable, then linear decay over decay_steps."},
     {"lr_scheduler.warmup_steps", integer, "0", 0, kHuge, "", "Steps of linear rise to optimizer.lr."},

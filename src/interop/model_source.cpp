@@ -2,8 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/base.h"
 #include "src/checkpoint/names.h"
+#include "src/core/thread_team.h"
 #include "src/interop/hf.h"
 
 namespace tw {
@@ -18,6 +19,22 @@ fs::path find_tokenizer(fs::path folder) {
   return {};
 }
 
+ModelConfig model_of(const Checkpoint& checkpoint) {
+  return model_config_from_json(nlohmann::json::parse(checkpoint.info().model_json, nullptr, false));
+}
+
+void read_parameters(const Checkpoint& checkpoint, const ParameterTable& table, View flat) {
+  for (const ParameterInfo& p : table.all()) checkpoint.read(p.name, "weight", 0, p.count(), flat.flat(p.offset, p.offset + p.count()));
+}
+
+LoadedAdapters read_adapters(const Checkpoint& checkpoint, const ModelConfig& model) {
+  LoadedAdapters a{parse_adapter_config(checkpoint.info().adapter_json, checkpoint.folder().string())};
+  const ParameterTable table = adapter_table(model, a.config);
+  a.values = Tensor({table.flat_count()}, DType::fp32);
+  read_parameters(checkpoint, table, a.values.view());
+  return a;
+}
+
 }  // namespace
 
 LoadedModel load_model(const fs::path& path) {
@@ -30,13 +47,26 @@ LoadedModel load_model(const fs::path& path) {
     return m;
   }
   const Checkpoint checkpoint = Checkpoint::open(path);
-  const ModelConfig model =
-      model_config_from_json(nlohmann::json::parse(checkpoint.info().model_json, nullptr, false));
+  const ModelConfig model = model_of(checkpoint);
   LoadedModel m{model, ParameterTable(model), {}, find_tokenizer(fs::absolute(checkpoint.folder())),
                 fmt::format("checkpoint {}, step {}", checkpoint.folder().string(), checkpoint.info().step)};
   m.weights = Tensor({m.table.flat_count()}, DType::fp32);
-  for (const ParameterInfo& p : m.table.all())
-    checkpoint.read(p.name, "weight", 0, p.count(), m.weights.view().flat(p.offset, p.offset + p.count()));
+  if (checkpoint.info().adapter_json.empty()) {
+    read_parameters(checkpoint, m.table, m.weights.view());
+    return m;
+  }
+  m.adapters = read_adapters(checkpoint, model);
+  const Checkpoint base = Checkpoint::open(base_of(checkpoint));
+  TW_CHECK(model_of(base) == model, data, "{} holds another model than the adapters of {} are for", base.folder().string(), checkpoint.folder().string());
+  read_parameters(base, m.table, m.weights.view());
+  WeightsHash hash;
+  for (const ParameterInfo& p : m.table.all()) hash.add(p.name, m.weights.view().flat(p.offset, p.offset + p.count()));
+  const std::string found = hash.hex();
+  TW_CHECK(found == checkpoint.info().base_hash, data, "{}: these are not the weights that the adapters of {} were trained beside: hash {:.12}, not {:.12}",
+           base.folder().string(), checkpoint.folder().string(), found, checkpoint.info().base_hash);
+  ThreadTeam team(1);
+  merge_adapters(model, m.adapters->config, m.table, m.weights.view(), m.adapters->values.view(), Stream(team));
+  m.origin += fmt::format(", adapters of rank {} merged", m.adapters->config.rank);
   return m;
 }
 

@@ -4,7 +4,7 @@ namespace tw {
 
 double flops_per_token(const FlopsOfModel& m) {
   const double n = double(m.parameters) - (m.tied ? 0 : double(m.input_embedding));
-  return 6 * n + 12 * double(m.layers) * double(m.attention_size) * double(m.seq_len);
+  return (m.adapters > 0 ? 4 * n + 6 * double(m.adapters) : 6 * n) + 12 * double(m.layers) * double(m.attention_size) * double(m.seq_len);
 }
 
 }  // namespace tw

@@ -7,13 +7,15 @@
 
 namespace tw {
 
-void Attention::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name) {
+void Attention::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const AdapterConfig& adapters, const std::string& name) {
   name_ = name, model_ = model, sizes_ = sizes;
   const int64_t N = sizes.rows();
   qkv_id_ = plan_activation(plan, sizes, name + ".", "qkv", {N, model.qkv_size()}, sizes.dtype);
   mixed_id_ = plan_activation(plan, sizes, name + ".", "mixed", {N, model.attention_size()}, sizes.dtype);
   lse_id_ = plan_activation(plan, sizes, name + ".", "lse",
                             {sizes.batch, model.num_attention_heads, sizes.seq_len}, DType::fp32);
+  if (const auto shape = adapter_shape(model, adapters, "attention.qkv")) qkv_.adapter.emplace(plan, sizes, name + ".qkv", *shape);
+  if (const auto shape = adapter_shape(model, adapters, "attention.out")) out_.adapter.emplace(plan, sizes, name + ".out", *shape);
   if (!sizes.training) return;
   dqkv_id_ = plan.add_shared("scratch", "wide", name + ".dqkv", {N, model.qkv_size()}, sizes.dtype);
   dmixed_id_ = plan.add_shared("scratch", "mixed", name + ".dmixed", {N, model.attention_size()}, sizes.dtype);
@@ -21,8 +23,8 @@ void Attention::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig&
 
 void Attention::bind(const Arena& arena, const ParameterViews& parameters, ConstView cos, ConstView sin) {
   const bool bias = model_.type == Architecture::gpt2;
-  qkv_.bind(parameters, name_ + ".qkv", bias);
-  out_.bind(parameters, name_ + ".out", bias);
+  qkv_.bind(arena, parameters, name_ + ".qkv", bias);
+  out_.bind(arena, parameters, name_ + ".out", bias);
   cos_ = cos, sin_ = sin;
   qkv_act_ = arena.view(qkv_id_), mixed_ = arena.view(mixed_id_), lse_ = arena.view(lse_id_);
   if (sizes_.training) dqkv_ = arena.view(dqkv_id_), dmixed_ = arena.view(dmixed_id_);

@@ -6,13 +6,13 @@ namespace tw {
 
 class Attention {
  public:
-  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const AdapterConfig& adapters, const std::string& name);
   // cos, sin: (T, D/2) fp32, or empty for learned positions.
   void bind(const Arena& arena, const ParameterViews& parameters, ConstView cos, ConstView sin);
 
   // x, y (N, C); starts (B, T) i32: where documents begin in their rows (kernels/attention.h), or empty.
   void forward(ConstView x, ConstView starts, View y, const Stream& stream) const;
-  // dy (N, C) is read, dx (N, C) overwritten; dx may be dy. x and starts are forward's.
+  // dy (N, C) is read, dx (N, C) overwritten, or empty where nobody needs it; dx may be dy. x and starts are forward's.
   void backward(ConstView x, ConstView starts, ConstView dy, View dx, const Stream& stream) const;
 
  private:

@@ -21,6 +21,7 @@ void fill_parameter(const ModelConfig& model, const ParameterInfo& p, const Rng&
   const bool vocabulary = p.name == "tokens.weight" || p.name == "head.weight";
   const int64_t random = vocabulary ? std::clamp(model.vocab_size * model.hidden_size, begin, end) : end;
   const float sigma = float(p.init == Init::scaled_normal ? model.initializer_range / std::sqrt(2.0 * double(model.num_hidden_layers))
+                            : p.init == Init::inner       ? 1 / std::sqrt(3.0 * double(p.shape[1]))
                                                           : model.initializer_range);
   fill_normals(rng, sigma, begin, random - begin, out);
   std::fill(out + (random - begin), out + (end - begin), 0.0f);

@@ -12,11 +12,15 @@ ParameterViews::ParameterViews(const ParameterTable& table, const ModelWeights& 
 }
 
 Parameter ParameterViews::operator()(const std::string& name) const {
+  const auto of = [&](const ParameterInfo& p, ConstView flat, View gradients) {
+    const int64_t end = p.offset + p.count();
+    return Parameter{.value = flat.flat(p.offset, end).reshape(p.shape),
+                     .gradient = gradients ? gradients.flat(p.offset, end).reshape(p.shape) : View{}};
+  };
   if (weights_.int8) return (*weights_.int8)(name);
-  const ParameterInfo& p = (*table_)[name];
-  const int64_t end = p.offset + p.count();
-  return {.value = weights_.flat.flat(p.offset, end).reshape(p.shape),
-          .gradient = gradients_ ? gradients_.flat(p.offset, end).reshape(p.shape) : View{}};
+  if (!weights_.adapter_table) return of((*table_)[name], weights_.flat, gradients_);
+  if (const ParameterInfo* adapter = weights_.adapter_table->find(name)) return of(*adapter, weights_.adapters, gradients_);
+  return of((*table_)[name], weights_.flat, View{});
 }
 
 Checkpointing checkpointing_named(const std::string& name) {

@@ -36,7 +36,7 @@ struct Parameter {
 
 class Int8Weights;  // nn/int8_weights.h
 
-// The weights a model computes with, kept alive by their owner.
+// The weights a model computes with, kept alive by their owner. With adapters (nn/adapter.h) all others are frozen: gradients are the adapters'.
 struct ModelWeights {
   ModelWeights() = default;
   ModelWeights(ConstView flat) : flat(flat) {}  // (flat_count or more) of the compute dtype
@@ -46,12 +46,14 @@ struct ModelWeights {
 
   ConstView flat;
   const Int8Weights* int8 = nullptr;
+  const ParameterTable* adapter_table = nullptr;  // null = no adapters
+  ConstView adapters;                             // (adapter_table->flat_count() or more) of the compute dtype
 };
 
 // Parameters by name.
 class ParameterViews {
  public:
-  // gradients: fp32, flat_count or more; or empty.
+  // gradients: fp32, flat_count or more of what is trained; or empty.
   ParameterViews(const ParameterTable& table, const ModelWeights& weights, View gradients);
   Parameter operator()(const std::string& name) const;
 

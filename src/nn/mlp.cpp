@@ -4,7 +4,7 @@
 
 namespace tw {
 
-void Mlp::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name) {
+void Mlp::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const AdapterConfig& adapters, const std::string& name) {
   name_ = name;
   gelu_ = model.type == Architecture::gpt2;
   tanh_form_ = model.hidden_act == "gelu_new";
@@ -14,11 +14,14 @@ void Mlp::plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model
   active_id_ = kept_ && sizes.checkpointing == Checkpointing::none
                    ? plan.add("activations", name + ".active", {N, F}, sizes.dtype)
                    : plan.add_shared("scratch", "wide", name + ".active", {N, F}, sizes.dtype);
+  const std::string up = gelu_ ? "up" : "gate_up";
+  if (const auto shape = adapter_shape(model, adapters, "mlp." + up)) up_.adapter.emplace(plan, sizes, name + "." + up, *shape);
+  if (const auto shape = adapter_shape(model, adapters, "mlp.down")) down_.adapter.emplace(plan, sizes, name + ".down", *shape);
 }
 
 void Mlp::bind(const Arena& arena, const ParameterViews& parameters) {
-  up_.bind(parameters, name_ + (gelu_ ? ".up" : ".gate_up"), gelu_);
-  down_.bind(parameters, name_ + ".down", gelu_);
+  up_.bind(arena, parameters, name_ + (gelu_ ? ".up" : ".gate_up"), gelu_);
+  down_.bind(arena, parameters, name_ + ".down", gelu_);
   hidden_ = arena.view(hidden_id_), active_ = arena.view(active_id_);
 }
 

@@ -6,7 +6,7 @@ namespace tw {
 
 class Mlp {
  public:
-  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const std::string& name);
+  void plan(ArenaPlan& plan, const PassSizes& sizes, const ModelConfig& model, const AdapterConfig& adapters, const std::string& name);
   void bind(const Arena& arena, const ParameterViews& parameters);
 
   void forward(ConstView x, View y, const Stream& stream) const;  // x, y (N, C)

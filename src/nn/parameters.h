@@ -10,7 +10,9 @@
 
 namespace tw {
 
-enum class Init { normal, scaled_normal, zero, one };  // scaled: sigma / sqrt(2 * layers), residual outputs
+// scaled: sigma / sqrt(2 * layers), residual outputs. inner: sigma = 1 / sqrt(3 * columns), A of adapters: normal as in their paper, of the
+// variance that PEFT's uniform start has (He et al. 2015, arXiv:1502.01852, with a = sqrt(5)).
+enum class Init { normal, scaled_normal, zero, one, inner };
 
 // Logical names: tokens.weight (V, C); positions.weight (P, C); layers.<i>.attention_norm.{weight,bias} (C);
 // layers.<i>.attention.qkv.{weight (qkv_size, C), bias}: q heads, k heads, v heads;
@@ -34,9 +36,10 @@ class ParameterTable {
   void add(std::string name, Shape shape, Init init);  // behind the others
   explicit ParameterTable(const ModelConfig& model);
   const std::vector<ParameterInfo>& all() const noexcept { return infos_; }
-  const ParameterInfo& operator[](const std::string& name) const;  // Error(bug) for an unknown name
-  int64_t flat_count() const noexcept { return flat_count_; }      // with the padding between parameters
-  int64_t parameter_count() const noexcept;                        // numbers that are trained
+  const ParameterInfo* find(const std::string& name) const noexcept;  // null for an unknown name
+  const ParameterInfo& operator[](const std::string& name) const;     // Error(bug) for an unknown name
+  int64_t flat_count() const noexcept { return flat_count_; }  // with the padding between parameters
+  int64_t parameter_count() const noexcept;                    // without it
  private:
   std::vector<ParameterInfo> infos_;
   int64_t flat_count_ = 0;

@@ -22,8 +22,8 @@ std::string layer_name(int64_t i) { return "layers." + std::to_string(i) + "."; 
 
 }  // namespace
 
-Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan)
-    : model_(model), sizes_(sizes) {
+Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan, const AdapterConfig& adapters)
+    : model_(model), sizes_(sizes), adapters_(adapters) {
   model.check();
   TW_CHECK(sizes.batch >= 1 && sizes.seq_len >= 1, config, "a pass needs at least one row and one token, not {} x {}",
            sizes.batch, sizes.seq_len);
@@ -35,9 +35,9 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
   for (int64_t i = 0; i < model.num_hidden_layers; ++i) {
     Block& b = blocks_[size_t(i)];
     b.attention_norm.plan(plan, sizes, model, layer_name(i) + "attention_norm", true);
-    b.attention.plan(plan, sizes, model, layer_name(i) + "attention");
+    b.attention.plan(plan, sizes, model, adapters, layer_name(i) + "attention");
     b.mlp_norm.plan(plan, sizes, model, layer_name(i) + "mlp_norm");
-    b.mlp.plan(plan, sizes, model, layer_name(i) + "mlp");
+    b.mlp.plan(plan, sizes, model, adapters, layer_name(i) + "mlp");
   }
   PassSizes outside = sizes;  // of any block: nothing of it is computed again
   if (outside.checkpointing == Checkpointing::full) outside.checkpointing = Checkpointing::selective;
@@ -56,6 +56,7 @@ Transformer::Transformer(const ModelConfig& model, const PassSizes& sizes, Arena
 }
 
 void Transformer::bind(const Arena& arena, const ParameterTable& table, const ModelWeights& weights, View gradients, const Stream& stream) {
+  TW_CHECK(adapters_.any() == (weights.adapter_table != nullptr), bug, "a model with adapters and their weights come together");
   arena_ = &arena, table_ = &table, weights_ = weights;
   branch_ = arena.view(branch_id_);
   logits_ = arena.view(logits_id_);
@@ -64,15 +65,20 @@ void Transformer::bind(const Arena& arena, const ParameterTable& table, const Mo
     copy_rope_table(model_.rope_theta, cos_, sin_, stream);
   }
   if (sizes_.training) dstream_ = arena.view(dstream_id_), dbranch_ = arena.view(dbranch_id_);
+  const ParameterTable& trained = weights.adapter_table ? *weights.adapter_table : table;
+  const auto first_of = [&](const std::string& layer) {
+    const auto p = std::find_if(trained.all().begin(), trained.all().end(), [&](const ParameterInfo& q) { return q.name.starts_with(layer); });
+    return p == trained.all().end() ? trained.flat_count() : p->offset;
+  };
   layer_offset_.clear();
-  for (int64_t i = 0; i < model_.num_hidden_layers; ++i)
-    layer_offset_.push_back(table[layer_name(i) + "attention_norm.weight"].offset);
-  final_offset_ = table["final_norm.weight"].offset;
+  for (int64_t i = 0; i < model_.num_hidden_layers; ++i) layer_offset_.push_back(first_of(layer_name(i)));
+  final_offset_ = first_of("final_norm.");
   use_gradients(gradients);
 }
 
 void Transformer::use_gradients(View gradients) {
   const Arena& arena = *arena_;
+  has_gradients_ = bool(gradients);
   const ParameterViews parameters(*table_, weights_, gradients);
   for (Block& b : blocks_) {
     b.attention_norm.bind(arena, parameters);
@@ -117,7 +123,7 @@ void Transformer::head(ConstView targets, View losses, bool gradient, const Stre
                    .vocab = model_.vocab_size, .gradient = gradient},
                   stream);
     if (!gradient) continue;
-    matmul({.a = logits, .b = y, .out = head_.gradient, .transpose_a = true, .accumulate = true}, stream);
+    if (head_.gradient) matmul({.a = logits, .b = y, .out = head_.gradient, .transpose_a = true, .accumulate = true}, stream);
     matmul({.a = logits, .b = head_.value, .out = dbranch_.rows(begin, end)}, stream);
   }
 }
@@ -129,7 +135,7 @@ void Transformer::losses(ConstView ids, ConstView targets, View losses, const St
 
 void Transformer::forward_backward(ConstView ids, ConstView targets, View losses, const GradientsReady& ready,
                                    const Stream& stream) {
-  TW_CHECK(sizes_.training && tokens_.gradient, bug, "backward on a transformer that was planned for evaluation");
+  TW_CHECK(sizes_.training && has_gradients_, bug, "backward on a transformer that was planned for evaluation");
   forward(ids, stream);
   head(targets, losses, true, stream);
   mark_phase(WorkPhase::backward);
@@ -149,13 +155,15 @@ void Transformer::forward_backward(ConstView ids, ConstView targets, View losses
     b.mlp.backward(b.mlp_norm.y(), dstream_, dbranch_, stream);
     b.mlp_norm.backward(dbranch_, dstream_, false, stream);
     b.attention_norm.repeat(stream);
-    b.attention.backward(b.attention_norm.y(), attention_starts_, dstream_, dbranch_, stream);
-    b.attention_norm.backward(dbranch_, dstream_, false, stream);
+    const bool wanted = i > 0 || tokens_.gradient;  // below the first block only the embedding wants a gradient
+    b.attention.backward(b.attention_norm.y(), attention_starts_, dstream_, wanted ? dbranch_ : View{}, stream);
+    if (wanted) b.attention_norm.backward(dbranch_, dstream_, false, stream);
     if (ready) ready(layer_offset_[i]);
   }
-  embedding_backward({.ids = ids, .starts = positions_.value ? position_starts_ : ConstView{}, .dx = dstream_.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size}),
-                      .dtokens = tokens_.gradient, .dpositions = positions_.gradient},
-                     stream);
+  if (tokens_.gradient)
+    embedding_backward({.ids = ids, .starts = positions_.value ? position_starts_ : ConstView{}, .dx = dstream_.reshape({sizes_.batch, sizes_.seq_len, model_.hidden_size}),
+                        .dtokens = tokens_.gradient, .dpositions = positions_.gradient},
+                       stream);
   if (ready) ready(0);
 }
 

@@ -17,10 +17,10 @@ namespace tw {
 class Transformer {
  public:
   // Names what a pass of `sizes` needs in `plan`; allocates nothing. Throws Error(config) where
-  // sizes.seq_len is beyond the learned positions.
-  Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan);
-  // weights: of the compute dtype, or in 8 bits without gradients; gradients: flat fp32, or empty for evaluation only.
-  // All four must outlive the transformer. stream: of the arena's device.
+  // sizes.seq_len is beyond the learned positions. With adapters bind() wants their weights, too.
+  Transformer(const ModelConfig& model, const PassSizes& sizes, ArenaPlan& plan, const AdapterConfig& adapters = {});
+  // weights: of the compute dtype, or in 8 bits without gradients; gradients: flat fp32, the adapters' where there are any, or empty for
+  // evaluation only. All four must outlive the transformer. stream: of the arena's device.
   void bind(const Arena& arena, const ParameterTable& table, const ModelWeights& weights, View gradients, const Stream& stream);
   // Adds to another flat array from now on: the exact sum keeps several.
   void use_gradients(View gradients);
@@ -31,7 +31,7 @@ class Transformer {
     attention_starts_ = attention, position_starts_ = positions;
   }
 
-  // Called in backward when all gradients of the flat array from `offset` on are final.
+  // Called in backward when all gradients of the flat array of what is trained are final from `offset` on.
   using GradientsReady = std::function<void(int64_t offset)>;
 
   // Losses (N) fp32 of each target, 0 where kIgnoredTarget; gradients of their sum are added.
@@ -54,6 +54,8 @@ class Transformer {
 
   ModelConfig model_;
   PassSizes sizes_;
+  AdapterConfig adapters_;
+  bool has_gradients_ = false;
   const Arena* arena_ = nullptr;
   const ParameterTable* table_ = nullptr;
   ModelWeights weights_;
@@ -62,7 +64,7 @@ class Transformer {
   std::vector<Block> blocks_;
   Norm final_norm_;
   Parameter tokens_, positions_, head_;
-  std::vector<int64_t> layer_offset_;  // first element of each layer in the flat array
+  std::vector<int64_t> layer_offset_;  // first element of each layer in the flat array of what is trained
   int64_t final_offset_ = 0;
   int cos_id_ = -1, sin_id_ = -1, branch_id_ = -1, logits_id_ = -1, dstream_id_ = -1, dbranch_id_ = -1;
   View cos_, sin_;

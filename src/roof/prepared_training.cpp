@@ -52,6 +52,7 @@ size_t arena_bytes(const TrainerOptions& o, Communicator& comm, Device device) {
 }  // namespace
 
 PreparedTraining prepare_training(Config& config, Communicator& comm, const Stream& stream, int64_t steps, bool whole) {
+  TW_CHECK(config.get<int64_t>("lora.rank") == 0, config, "{}: bench measures the training of all weights: leave lora.rank out", config.origin("lora.rank"));
   PreparedTraining p;
   auto& files = p.files;
   files = open_token_files(config, "data.train");

@@ -126,6 +126,17 @@ void Trainer::settle_arithmetic(Totals& totals) {
 
 void Trainer::check_replicas() {
   std::vector<Alarm> found;
+  if (integrity_.enabled() && options_.adapters.any()) {
+    // Ranks say in turn whether theirs are whole; a checkpoint brings them back, with the adapters.
+    std::vector<int64_t> whole(size_t(comm_.size()), int64_t(frozen_sum() == loaded_frozen_sum_));
+    const int64_t mine = whole[0];
+    comm_.all_gather({&mine, DType::i64, {1}}, {whole.data(), DType::i64, {comm_.size()}}, stream_);
+    const auto damaged = std::find(whole.begin(), whole.end(), 0);
+    if (damaged != whole.end()) {
+      const int rank = int(damaged - whole.begin());
+      integrity_.give_up({step_, AlarmKind::state, rank, fmt::format("frozen weights of rank {} changed in memory", rank), ""}, false);
+    }
+  }
   for (bool mended = false;; mended = true) {
     integrity_.begin(step_, true, stream_);
     if (integrity_.enabled()) optimizer_.weigh_state(integrity_.state(), stream_);

@@ -6,7 +6,11 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "kernels/checksum.h"
+#include "kernels/fill.h"
 #include "kernels/loss.h"
+#include "kernels/pointwise.h"
+#include "src/checkpoint/base.h"
 #include "src/core/activity.h"
 #include "src/core/clock.h"
 #include "src/core/fault.h"
@@ -40,10 +44,11 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       batches_(std::move(batches)),
       comm_(comm),
       stream_(stream),
-      table_(o.model),
+      model_table_(o.model),
+      table_(o.adapters.any() ? adapter_table(o.model, o.adapters) : model_table_),
       layout_(table_.flat_count(), o.bucket_bytes / int64_t(sizeof(float)), o.virtual_ranks, comm.rank(), comm.size()),
       model_(o.model, {.batch = o.micro_batch_size, .seq_len = o.seq_len, .dtype = o.dtype, .training = true, .checkpointing = o.checkpointing,
-                       .logits_at_once = logits_for(stream.device())}, plan_),
+                       .logits_at_once = logits_for(stream.device())}, plan_, o.adapters),
       integrity_({.enabled = o.integrity.enabled,
                   .interval = o.integrity.interval > 0 ? o.integrity.interval
                                                        : integrity_interval(o.global_batch_size * o.seq_len / comm.size(), stream.device()),
@@ -54,6 +59,10 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
       skip_rule_(o.skip_step_sigma),
       feed_(plan_, o.micro_batch_size, o.seq_len, o.packing.needs_starts()),
       staging_(stream) {
+  if (o.adapters.any()) {
+    frozen_id_ = plan_.add("weights", "frozen", {model_table_.flat_count()}, o.dtype);
+    frozen_sum_id_ = plan_.add("checksums", "frozen", {1}, DType::i64);
+  }
   optimizer_.plan(plan_);
   sync_.plan(plan_);
   integrity_.plan(plan_);
@@ -67,7 +76,12 @@ Trainer::Trainer(const TrainerOptions& o, std::shared_ptr<const Batches> batches
   integrity_.bind(arena_, stream_);
   feed_.bind(arena_, stream_);
   squares_ = arena_.view(squares_id_);
-  model_.bind(arena_, table_, optimizer_.weights(), sync_.sums(), stream_);
+  ModelWeights weights(optimizer_.weights());
+  if (o.adapters.any()) {
+    frozen_ = arena_.view(frozen_id_), frozen_sum_ = arena_.view(frozen_sum_id_);
+    weights.flat = frozen_, weights.adapter_table = &table_, weights.adapters = optimizer_.weights();
+  }
+  model_.bind(arena_, model_table_, weights, sync_.sums(), stream_);
 }
 
 void Trainer::initialize(uint64_t seed) {
@@ -85,6 +99,50 @@ void Trainer::initialize(uint64_t seed) {
   }
 }
 
+namespace {
+
+nlohmann::json parse_stored(const std::string& text, const std::string& where) {
+  check_json_structure(text, {}, where);
+  return nlohmann::json::parse(text, nullptr, false);
+}
+
+}  // namespace
+
+void Trainer::load_base(const Checkpoint& base, const std::string& hash) {
+  TW_CHECK(options_.adapters.any(), bug, "frozen weights without adapters");
+  const std::string where = base.folder().string();
+  const ModelConfig stored = model_config_from_json(parse_stored(base.info().model_json, where));
+  TW_CHECK(stored == options_.model, data, "{} holds another model than its adapters are for: {}", where, model_difference(stored, options_.model));
+  zero({.x = frozen_}, stream_);
+  WeightsHash found;
+  int64_t longest = 0;
+  for (const ParameterInfo& p : model_table_.all()) longest = std::max(longest, p.count());
+  const bool in_place = frozen_.device.is_cpu() && frozen_.dtype == DType::fp32;
+  Tensor read, rounded;
+  if (!in_place) read = Tensor({longest}, DType::fp32), rounded = Tensor({longest}, frozen_.dtype);
+  for (const ParameterInfo& p : model_table_.all()) {
+    const View to = frozen_.flat(p.offset, p.offset + p.count()), values = in_place ? to : read.view().flat(0, p.count());
+    base.read(p.name, "weight", 0, p.count(), values);
+    found.add(p.name, values);
+    if (in_place) continue;
+    const View narrow = frozen_.device.is_cpu() ? to : rounded.view().flat(0, p.count());
+    cast({.in = values, .out = narrow}, stream_.host());
+    if (!frozen_.device.is_cpu()) staging_.to_device(narrow, to);
+  }
+  base_hash_ = found.hex();
+  TW_CHECK(hash.empty() || base_hash_ == hash, data, "{}: these are not the weights that the adapters were trained beside: hash {:.12}, not {:.12}", where,
+           base_hash_, hash);
+  loaded_frozen_sum_ = frozen_sum();
+}
+
+int64_t Trainer::frozen_sum() {
+  Tensor host({1}, DType::i64);
+  checksum({.x = frozen_, .sums = frozen_sum_}, stream_);
+  copy(frozen_sum_, host.view(), stream_);
+  synchronize(stream_);
+  return host.as<int64_t>()[0];
+}
+
 void Trainer::set_weights(int64_t first, ConstView values) {
   integrity_.state().forget();
   if (stream_.device().is_cpu()) return optimizer_.set_weights(first, values, stream_);
@@ -95,11 +153,6 @@ void Trainer::set_weights(int64_t first, ConstView values) {
 }
 
 namespace {
-
-nlohmann::json parse_stored(const std::string& text, const std::string& where) {
-  check_json_structure(text, {}, where);
-  return nlohmann::json::parse(text, nullptr, false);
-}
 
 // What describe() wrote, from a file that may hold anything.
 struct StoredState {
@@ -143,6 +196,17 @@ void Trainer::load(const Checkpoint& checkpoint, bool resume) {
   const ModelConfig stored = model_config_from_json(parse_stored(info.model_json, where));
   TW_CHECK(stored == options_.model, data, "{} holds another model: {} parameters of {}; {}", where, ParameterTable(stored).parameter_count(),
            name_of(stored.type), model_difference(stored, options_.model));
+  const AdapterConfig adapters = info.adapter_json.empty() ? AdapterConfig{} : parse_adapter_config(info.adapter_json, where);
+  TW_CHECK(adapters.any() == options_.adapters.any() && (!adapters.any() || adapters == options_.adapters), data,
+           "{} holds {}, not {}: lora.rank, lora.alpha and lora.targets stay as they are within a run", where,
+           adapters.any() ? "adapters " + to_json(adapters).dump() : "whole weights",
+           options_.adapters.any() ? "adapters " + to_json(options_.adapters).dump() : "whole weights");
+  if (adapters.any()) {
+    const std::filesystem::path folder = base_of(checkpoint);
+    const std::optional<Checkpoint> base = open_checkpoint(folder, comm_);
+    TW_CHECK(base, data, "{} holds adapters, but {} holds no finished checkpoint of their base weights", where, folder.string());
+    load_base(*base, info.base_hash);
+  }
   if (!resume) return optimizer_.load(checkpoint, false, staging_, stream_);
   TW_CHECK(info.data_fingerprint.empty() || info.data_fingerprint == batches_->fingerprint(), data,
            "the training data or its blend changed since {}: fingerprint {} then, {} now. Put the old token files and "
@@ -188,6 +252,7 @@ void Trainer::describe(CheckpointInfo& info) const {
   info.tokens = tokens_;
   info.model_json = to_json(options_.model).dump();
   info.data_fingerprint = batches_->fingerprint();
+  if (options_.adapters.any()) info.adapter_json = to_json(options_.adapters).dump(), info.base_hash = base_hash_;
   nlohmann::json left_out = nlohmann::json::array();
   for (const LeftOut& l : left_out_)
     left_out.push_back({{"step", l.step}, {"first", l.first}, {"batches", l.batches}, {"loss", l.loss}});

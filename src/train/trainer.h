@@ -21,6 +21,7 @@ namespace tw {
 
 struct TrainerOptions {
   ModelConfig model;
+  AdapterConfig adapters;          // with a rank they alone are trained, beside frozen weights (load_base)
   DType dtype = DType::fp32;
   int64_t seq_len = 0;
   int64_t micro_batch_size = 1;    // sequences
@@ -65,14 +66,17 @@ class Trainer {
   Trainer(const TrainerOptions& options, std::shared_ptr<const Batches> batches, Communicator& comm, Stream stream);
 
   const TrainerOptions& options() const noexcept { return options_; }
-  const ParameterTable& table() const noexcept { return table_; }
+  const ParameterTable& table() const noexcept { return table_; }              // what is trained
+  const ParameterTable& model_table() const noexcept { return model_table_; }  // of the whole model
   const ArenaPlan& plan() const noexcept { return plan_; }
 
   // Start weights, one of: from the seed; from fp32 values of the flat array; from a checkpoint.
   void initialize(uint64_t seed);
   void set_weights(ConstView flat) { set_weights(0, flat.flat(0, std::min(flat.count(), table_.flat_count()))); }  // host memory
-  // resume = true: step, optimiser state and data position too; false: weights alone.
+  // resume = true: step, optimiser state and data position too; false: weights alone. Of adapters: their base, too, which lies beside it.
   void load(const Checkpoint& checkpoint, bool resume);
+  // The frozen weights beside adapters, whose hash (checkpoint/base.h) must be `hash`, or is not known yet where that is empty. Collective.
+  void load_base(const Checkpoint& base, const std::string& hash);
 
   // One step. Collective. Where numbers went wrong on a rank and computing them again mends it, the step is that of a run nobody touched;
   // else Corruption (integrity.h), on every rank alike. With the verdict spike nothing was done: load() an earlier checkpoint.
@@ -120,6 +124,7 @@ class Trainer {
   // The sum of gradients of a step in sync_'s owned slices, and what all ranks say of it. Changes no weight: it may be called again.
   Totals sum_gradients(bool all_checks);
   StepResult result_of(const Totals& totals) const;
+  int64_t frozen_sum();  // checksum of the frozen weights here
   // recovery.cpp
   void compute_twice();
   void settle(Totals& totals);
@@ -131,6 +136,7 @@ class Trainer {
   std::shared_ptr<const Batches> batches_;
   Communicator& comm_;
   Stream stream_;
+  ParameterTable model_table_;
   ParameterTable table_;
   ShardLayout layout_;
   ArenaPlan plan_;
@@ -142,8 +148,12 @@ class Trainer {
   BatchFeed feed_;
   std::map<void*, gpu::Graph> graphs_;  // of a GPU: a batch's ops, by the gradients they are added to
   Staging staging_;
-  int squares_id_;
+  int squares_id_, frozen_id_ = -1, frozen_sum_id_ = -1;
   Arena arena_;
+  View frozen_;        // (model_table_.flat_count()) of the compute dtype, with adapters
+  View frozen_sum_;    // (1) i64
+  std::string base_hash_;
+  int64_t loaded_frozen_sum_ = 0;
   View squares_;       // (buckets, V/R) fp64: sums of squares of gradients
   // (ranks, (buckets + 2) * V/R + Integrity::kWords) fp64 on the host: those, then losses, then scored tokens; then bits of Integrity's words
   Tensor statistics_;

@@ -19,6 +19,9 @@
 
 namespace tw {
 
+// The weights of a checkpoint of whole weights, as start weights.
+StartWeights weights_of(const Checkpoint& checkpoint, const ModelConfig& model);
+
 // One run under way. Every member function is collective unless it says otherwise.
 class TrainingLoop {
  public:
@@ -30,6 +33,9 @@ class TrainingLoop {
   void log_step(const StepResult& r);
   bool evaluate();  // whether the checkpoint of this step is one to keep
   CheckpointInfo describe() const;
+  // Saves the frozen weights of adapters beside the checkpoints, unless they are there, and returns their hash (checkpoint/base.h).
+  std::string save_base(const ModelConfig& model, const Tensor& weights);
+  void keep_base(const Checkpoint& adapters);  // of a checkpoint from elsewhere
   void check_before_save();
   void end_save();  // where one is under way
   void start_save();
@@ -48,7 +54,9 @@ class TrainingLoop {
   double steps_an_evaluation() const;
   nlohmann::json describe_blend() const;  // what the whole run takes of each file
   void say_blend() const;
+  void say_adapters() const;
   nlohmann::json describe_left_out() const;  // batches
+  nlohmann::json describe_adapters() const;  // null = none
 
   const TrainingRun& run_;
   Config& config_;

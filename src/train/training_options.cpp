@@ -102,6 +102,20 @@ ModelConfig resolve_model(Config& config, int64_t vocab, const std::optional<Giv
   return m;
 }
 
+AdapterConfig resolve_adapters(Config& config, const std::optional<AdapterConfig>& given) {
+  const auto keep = [&]<class T>(const char* key, const T& value) {
+    if (config.is_default(key)) config.set(key, value, "checkpoint");
+    TW_CHECK(config.get<T>(key) == value, config, "{}: {} = {}, but the checkpoint's adapters were made with {}: leave it out to go on, or start a new run",
+             config.origin(key), key, config.get<T>(key), value);
+  };
+  if (given) keep("lora.rank", given->rank), keep("lora.alpha", given->alpha), keep("lora.targets", name_of(given->targets));
+  AdapterConfig adapters{.rank = config.get<int64_t>("lora.rank"),
+                         .alpha = config.get<double>("lora.alpha"),
+                         .targets = adapter_targets_named(config.get<std::string>("lora.targets"))};
+  if (adapters.any()) adapters.check();
+  return adapters;
+}
+
 TrainerOptions resolve_trainer(Config& config, const ModelConfig& model, int ranks, const std::optional<GivenBatch>& given, Device device) {
   const int64_t wanted = config.get<int64_t>("parallelism.data_parallel_size");
   TW_CHECK(wanted < 0 || wanted == ranks, config, "{}: parallelism.data_parallel_size = {}, but the run has {} ranks: -1 takes all",

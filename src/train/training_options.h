@@ -20,6 +20,9 @@ struct GivenModel {
 // vocab: of the token files, 0 = unknown. Error(config) where a setting contradicts the given model or the data.
 ModelConfig resolve_model(Config& config, int64_t vocab, const std::optional<GivenModel>& given);
 
+// The settings lora.*; given: those of the checkpoint the run goes on from, which stay. Error(config) where they contradict each other.
+AdapterConfig resolve_adapters(Config& config, const std::optional<AdapterConfig>& given);
+
 // What a checkpoint fixes for the rest of its run.
 struct GivenBatch {
   int virtual_ranks = 0;

@@ -10,6 +10,11 @@
 #include "src/train/training_loop.h"
 
 namespace tw {
+namespace {
+
+constexpr double kTrainedBytes = 4 + 8 + 12;  // of a parameter: its gradient, m and v, and weight, m and v in a checkpoint; fp32
+
+}  // namespace
 
 void TrainingLoop::open_metrics(int64_t step) {
   metrics_.emplace(run_.folder, MetricsOptions{.jsonl = config_.get<bool>("metrics.jsonl"),
@@ -46,6 +51,27 @@ void TrainingLoop::say_blend() const {
     text += fmt::format("\n  {}: weight {:.4g}{}, {:.2f} epochs", name(f), all[f]["weight"].get<double>(),
                         stages.size() > 1 ? " over the run" : "", all[f]["epochs"].get<double>());
   log_info("{}", text);
+}
+
+void TrainingLoop::say_adapters() const {
+  const AdapterConfig& a = trainer_->options().adapters;
+  if (!a.any()) return;
+  const double all = double(trainer_->model_table().parameter_count()), trained = double(trainer_->table().parameter_count());
+  log_info("adapters of rank {}, alpha {:g}, on {}: {} of {} parameters are trained ({:.3g} %). Gradients, AdamW's state and a checkpoint take {} where "
+           "all parameters would take {}",
+           a.rank, a.alpha, a.targets == AdapterTargets::all ? "all linear layers of the blocks" : "linear layers of " + name_of(a.targets), human_count(trained),
+           human_count(all), 100 * trained / all, human_bytes(kTrainedBytes * trained), human_bytes(kTrainedBytes * all));
+}
+
+nlohmann::json TrainingLoop::describe_adapters() const {
+  const AdapterConfig& a = trainer_->options().adapters;
+  if (!a.any()) return nullptr;
+  nlohmann::json out = to_json(a);
+  CheckpointInfo info;
+  trainer_->describe(info);
+  out["trained_parameters"] = trainer_->table().parameter_count();
+  out["base"] = info.base_hash;
+  return out;
 }
 
 nlohmann::json TrainingLoop::describe_left_out() const {
@@ -118,7 +144,8 @@ void TrainingLoop::log_step(const StepResult& r) {
 void TrainingLoop::write_record(const Trainer::ExchangeCost* exchange) const {
   const nlohmann::json model = to_json(trainer_->options().model);
   nlohmann::json record = {{"model", model},
-                           {"parameters", trainer_->table().parameter_count()},
+                           {"parameters", trainer_->model_table().parameter_count()},
+                           {"adapters", describe_adapters()},
                            {"step", trainer_->steps_done()},
                            {"steps", steps_},
                            {"dtype", config_.get<std::string>("training.dtype")},

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "src/checkpoint/base.h"
 #include "src/core/activity.h"
 #include "src/core/file.h"
 #include "src/core/format.h"
@@ -18,16 +19,25 @@ namespace tw {
 namespace fs = std::filesystem;
 namespace {
 
-double flops_a_token(const ModelConfig& model, const ParameterTable& table, int64_t seq_len) {
-  return flops_per_token({.parameters = table.parameter_count(),
-                          .input_embedding = table["tokens.weight"].count(),
+double flops_a_token(const Trainer& trainer) {
+  const ModelConfig& model = trainer.options().model;
+  return flops_per_token({.parameters = trainer.model_table().parameter_count(),
+                          .input_embedding = trainer.model_table()["tokens.weight"].count(),
                           .tied = model.tie_word_embeddings,
                           .layers = model.num_hidden_layers,
                           .attention_size = model.attention_size(),
-                          .seq_len = seq_len});
+                          .seq_len = trainer.options().seq_len,
+                          .adapters = trainer.options().adapters.any() ? trainer.table().parameter_count() : 0});
 }
 
 }  // namespace
+
+StartWeights weights_of(const Checkpoint& checkpoint, const ModelConfig& model) {
+  const ParameterTable table(model);
+  auto flat = std::make_shared<Tensor>(Shape{table.flat_count()}, DType::fp32);
+  for (const ParameterInfo& p : table.all()) checkpoint.read(p.name, "weight", 0, p.count(), flat->view().flat(p.offset, p.offset + p.count()));
+  return {{model, "checkpoint"}, std::move(flat)};
+}
 
 TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.config) {
   TW_CHECK(!run.budget.any() || !leader() || run.ledger, bug, "a budget is counted from the ledger of phases");
@@ -58,6 +68,7 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
 
   std::optional<GivenModel> given;
   std::optional<GivenBatch> given_batch;
+  std::optional<AdapterConfig> given_adapters;
   StartWeights start;
   if (resumed_) {
     const CheckpointInfo& info = resumed_->info();
@@ -70,12 +81,24 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
     // An imported model has weights alone.
     if (const int64_t parts = whole("virtual_ranks"); parts > 0 && parts <= 1 << 20)
       given_batch = {int(parts), whole("global_batch_size")};
+    if (!info.adapter_json.empty()) given_adapters = parse_adapter_config(info.adapter_json, resumed_->folder().string());
   } else if (run.start) {
     start = run.start(largest_vocab(train_files_));
     given = start.given;
   }
+  const AdapterConfig adapters = resolve_adapters(config_, given_adapters);
+  const bool adapted = adapters.any() && !given_adapters;  // they begin here
+  if (adapted && resumed_) {
+    TW_CHECK(!given_batch, config, "{}: lora.rank = {}, but {} is of a run that trains all weights. Train adapters in another run folder, with "
+             "checkpoint.init_from = \"{}\"", config_.origin("lora.rank"), adapters.rank, resumed_->folder().string(), resumed_->folder().string());
+    start = weights_of(*resumed_, given->model);
+    resumed_.reset();
+  }
+  TW_CHECK(!adapted || start.weights, config, "{}: lora.rank = {} trains adapters of a model that is there: name it with checkpoint.init_from (a Hugging "
+           "Face folder, a run or a checkpoint), or set lora.rank = 0", config_.origin("lora.rank"), adapters.rank);
   const ModelConfig model = resolve_model(config_, largest_vocab(train_files_), given);
   TrainerOptions options = resolve_trainer(config_, model, run.comm.size(), given_batch, run.stream.device());
+  options.adapters = adapters;
   options.packing = resolve_packing(config_, model.type, train_files_);
   for (const auto& [key, value] : {std::pair("data.reset_attention_mask", options.packing.reset_attention_mask), std::pair("data.reset_position_ids", options.packing.reset_position_ids)})
     if (config_.is_default(key) && value) config_.set(key, value, "derived");
@@ -86,6 +109,13 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
   log_interval_ = config_.get<int64_t>("metrics.log_interval");
   if (leader()) write_file_atomically(run.folder / "config.toml", config_.to_toml());
 
+  std::string base_hash;
+  if (adapted) {
+    base_hash = save_base(model, *start.weights);
+    start.weights.reset();  // from here on the base is read where it was saved
+  } else if (given_adapters) {
+    keep_base(*resumed_);
+  }
   if (options.integrity.enabled) self_test(run.comm, run.stream);
   const double memory_there = read_memory().usable();
   trainer_.emplace(options, batches_, run.comm, run.stream);
@@ -95,20 +125,26 @@ TrainingLoop::TrainingLoop(const TrainingRun& run) : run_(run), config_(run.conf
     checkpoint_ = resumed_->folder();
     saved_step_ = trainer_->steps_done();
     if (leader()) log_info("going on from {} (step {})", checkpoint_.string(), trainer_->steps_done());
+  } else if (adapted) {
+    const std::optional<Checkpoint> base = open_checkpoint(base_folder(folder, base_hash), run.comm);
+    TW_CHECK(base, io, "{} is gone, though it was just saved", base_folder(folder, base_hash).string());
+    trainer_->load_base(*base, base_hash);
+    trainer_->initialize(config_.get<uint64_t>("training.seed"));
   } else if (start.weights) {
     trainer_->set_weights(start.weights->view());
   } else {
     trainer_->initialize(config_.get<uint64_t>("training.seed"));
   }
-  flops_per_token_ = flops_a_token(model, trainer_->table(), options.seq_len);
+  flops_per_token_ = flops_a_token(*trainer_);
   start_step_ = trainer_->steps_done();
   saving_.emplace(run, *trainer_, memory_there, resumed_ ? resumed_->passed_over() : std::vector<std::string>());
   if (leader()) {
     log_info("{} {}: {} parameters, {} tokens in {} samples; {} steps of {} samples, {} ranks x {} threads, {} virtual ranks",
-             name_of(model.type), name_of(options.dtype), human_count(double(trainer_->table().parameter_count())),
+             name_of(model.type), name_of(options.dtype), human_count(double(trainer_->model_table().parameter_count())),
              human_count(double(batches_->samples_per_epoch() * options.seq_len)), batches_->samples_per_epoch(), steps_,
              options.global_batch_size, run.comm.size(), run.threads, options.virtual_ranks);
     say_blend();
+    say_adapters();
     log_info("memory of a rank:\n{}", trainer_->plan().table() + saving_->memory_line());
     open_metrics(start_step_);
     integrity_log_.emplace(run.folder);
@@ -148,9 +184,9 @@ void TrainingLoop::guess_step() {
   trainer_->evaluate(*train_files_.front(), windows);
   const double joules = run_.meter.total(run_.comm);
   const double forward = trainer_->evaluate(*train_files_.front(), windows).seconds;
-  // The backward pass is twice a forward one.
+  // The backward pass is twice a forward one, or like one where most weights are frozen.
   const int64_t again = o.integrity.recompute_interval;
-  const double passes = 3 * (1 + (again > 0 ? 1 / double(again) : 0)) * double(o.global_batch_size) / double(windows);
+  const double passes = (o.adapters.any() ? 2 : 3) * (1 + (again > 0 ? 1 / double(again) : 0)) * double(o.global_batch_size) / double(windows);
   spending_->guess_step(forward * passes, (run_.meter.total(run_.comm) - joules) * passes);
 }
 

@@ -1,6 +1,9 @@
 // Checkpoints of a training run, and going back to one.
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
+#include "src/checkpoint/base.h"
 #include "src/checkpoint/vote.h"
 #include "src/core/activity.h"
 #include "src/core/clock.h"
@@ -23,6 +26,50 @@ CheckpointInfo TrainingLoop::describe() const {
   info.config_toml = config_.to_toml();
   info.tokenizer_hash = train_files_.front()->tokenizer_hash();
   return info;
+}
+
+std::string TrainingLoop::save_base(const ModelConfig& model, const Tensor& weights) {
+  const ParameterTable table(model);
+  const auto values_of = [&](const ParameterInfo& p) { return weights.view().flat(p.offset, p.offset + p.count()); };
+  std::string hash;
+  bool there = false;
+  std::vector<TensorSlice> slices;  // rank 0 saves all: every rank has the same
+  if (leader()) {
+    WeightsHash all;
+    for (const ParameterInfo& p : table.all()) {
+      all.add(p.name, values_of(p));
+      slices.push_back({p.name, "weight", p.shape, 0, p.count(), values_of(p)});
+    }
+    hash = all.hex();
+  }
+  hash = broadcast_text(run_.comm, hash, 0);
+  const std::filesystem::path folder = base_folder(config_.get<std::string>("checkpoint.dir"), hash);
+  if (leader()) {
+    try {
+      there = Checkpoint::open_newest(folder).has_value();
+    } catch (const Error& e) {
+      log_warning("{}. The base weights are saved once more", e.what());
+    }
+  }
+  if (all_reduce_value(run_.comm, int64_t(there), ReduceOp::max) == 1) return hash;
+  CheckpointInfo info;
+  info.model_json = to_json(model).dump();
+  info.config_toml = config_.to_toml();
+  info.tokenizer_hash = train_files_.front()->tokenizer_hash();
+  save_checkpoint({.folder = folder, .lease = run_.lease}, info, slices, run_.comm);
+  return hash;
+}
+
+void TrainingLoop::keep_base(const Checkpoint& adapters) {
+  const std::filesystem::path from = base_of(adapters), to = base_folder(config_.get<std::string>("checkpoint.dir"), adapters.info().base_hash);
+  const bool same = leader() && std::filesystem::exists(to) && std::filesystem::equivalent(from, to);
+  if (all_reduce_value(run_.comm, int64_t(same), ReduceOp::max) == 1) return;
+  const std::optional<Checkpoint> base = open_checkpoint(from, run_.comm);
+  TW_CHECK(base, data, "{} holds no finished checkpoint", from.string());
+  const ModelConfig model = model_config_from_json(nlohmann::json::parse(base->info().model_json, nullptr, false));
+  const std::string hash = save_base(model, *weights_of(*base, model).weights);
+  TW_CHECK(hash == adapters.info().base_hash, data, "{}: these are not the weights that the adapters of {} were trained beside", from.string(),
+           adapters.folder().string());
 }
 
 // What is damaged must not become a checkpoint, nor what was trained on files that changed.

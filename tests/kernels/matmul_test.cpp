@@ -67,7 +67,6 @@ class MatMulShapes : public testing::TestWithParam<std::tuple<Case, cpu::SimdLev
     for (int variant = 0; variant < 16; ++variant) {
       const bool ta = variant & 1, tb = variant & 2, accumulate = variant & 4,
                  with_bias = variant & 8;
-      if (accumulate && types.out != DType::fp32) continue;
       SCOPED_TRACE(testing::Message()
                    << c << (ta ? " a^T" : "") << (tb ? " b^T" : "")
                    << (accumulate ? " accumulate" : "") << (with_bias ? " bias" : ""));
@@ -192,8 +191,7 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(MatMul, WrongShapesAreNamed) {
-  Tensor a({2, 3}, DType::fp32), b({4, 5}, DType::fp32), out({2, 5}, DType::fp32),
-      half({2, 5}, DType::bf16);
+  Tensor a({2, 3}, DType::fp32), b({4, 5}, DType::fp32), out({2, 5}, DType::fp32);
   ThreadTeam team(1);
   try {
     matmul({.a = a.view(), .b = b.view(), .out = out.view()}, Stream(team));
@@ -203,10 +201,6 @@ TEST(MatMul, WrongShapesAreNamed) {
               std::string::npos)
         << e.what();
   }
-  Tensor c({3, 5}, DType::fp32);
-  EXPECT_THROW(
-      matmul({.a = a.view(), .b = c.view(), .out = half.view(), .accumulate = true}, Stream(team)),
-      Error);
 }
 
 }  // namespace

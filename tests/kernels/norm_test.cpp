@@ -128,6 +128,11 @@ TEST_P(Norm, BackwardEqualsFiniteDifferences) {
       expect_near(got[0], dx, 2e-6 * largest, 1e-5 + rounding(), "dx");
       expect_near(got[1], dgamma, 2e-5, 2e-6, "dgamma");
       expect_near(got[2], v.layer_norm ? dbeta : values(before), 2e-5, 2e-6, "dbeta");
+      const auto frozen = on_threads({{shape, dtype()}}, [&](const Stream& stream, const std::vector<View>& out) {
+        norm_backward({.dy = dy.view(), .s = x.view(), .gamma = gamma.view(), .mean = v.layer_norm ? saved_mean.view() : ConstView(),
+                       .rstd = saved_rstd.view(), .dsum = v.second ? dsum.view() : ConstView(), .dx = out[0]}, stream);
+      });
+      EXPECT_EQ(frozen[0], got[0]) << "gains that are not trained";
     }
 }
 
@@ -206,6 +211,9 @@ TEST(NormShapes, WrongOnesAreNamed) {
   expect_refused([&] { norm_backward({.dy = x.view(), .s = x.view(), .gamma = gain.view(), .mean = row.view(),
                                       .rstd = row.view(), .dx = x.view(), .dgamma = gain.view()}, stream); },
                  "mean and dbeta come together");
+  expect_refused([&] { norm_backward({.dy = x.view(), .s = x.view(), .gamma = gain.view(), .mean = row.view(),
+                                      .rstd = row.view(), .dx = x.view(), .dbeta = gain.view()}, stream); },
+                 "dbeta with dgamma");
 }
 
 }  // namespace
