@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "src/checkpoint/checkpoint.h"
+#include "src/checkpoint/base.h"
 #include "src/checkpoint/names.h"
 #include "src/cli/arguments.h"
 #include "src/cli/command.h"
@@ -14,6 +14,7 @@
 #include "src/core/sandbox.h"
 #include "src/data/token_file.h"
 #include "src/interop/hf.h"
+#include "src/interop/model_source.h"
 #include "src/interop/safetensors.h"
 #include "src/meter/report.h"
 #include "src/meter/status.h"
@@ -37,6 +38,16 @@ Finding checkpoint(const fs::path& path, bool read_data) {
             r.ok()};
   if (r.info.joules >= 0) f.json["joules"] = r.info.joules;
   if (std::isfinite(r.info.validation_loss)) f.json["validation_loss"] = r.info.validation_loss;
+  if (!r.info.adapter_json.empty()) {
+    f.json["adapters"] = nlohmann::json::parse(r.info.adapter_json, nullptr, false), f.json["base"] = r.info.base_hash;
+    try {
+      // All that the adapters need is opened with them; without reading, their base is looked for.
+      if (read_data) load_model(r.folder);
+      else base_of(Checkpoint::open(r.folder, false));
+    } catch (const Error& e) {
+      f.text += std::string(e.what()) + "\n", f.json["damage"].push_back(e.what()), f.ok = false;
+    }
+  }
   for (const auto& t : r.tensors)
     f.json["tensors"].push_back({{"name", t.name}, {"slot", t.slot}, {"shape", t.shape.str()}, {"ok", t.ok}});
   return f;
@@ -113,6 +124,9 @@ Finding run_folder(const fs::path& path, bool read_data) {
       take("token_files", [&] { return token_file(file, 0, read_data); });
   for (const CheckpointFolder& c : list_checkpoints(path / "checkpoints"))
     if (c.committed) take("checkpoints", [&] { return checkpoint(c.path, read_data); });
+  std::error_code none;
+  for (const fs::directory_entry& base : fs::directory_iterator(path / "checkpoints" / kBaseName, none))
+    if (base.is_directory()) take("bases", [&] { return checkpoint(base.path(), read_data); });
   return f;
 }
 

@@ -19,7 +19,8 @@ ModelAtWork::ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem:
       table(std::move(loaded.table)),
       int8(quantization == Quantization::int8 ? std::make_unique<const Int8Weights>(table, loaded.weights.view(), dtype, stream) : nullptr),
       tokenizer_path(tokenizer_file.empty() ? loaded.tokenizer : tokenizer_file),
-      origin(loaded.origin) {
+      origin(loaded.origin),
+      adapters(std::move(loaded.adapters)) {
   if (int8) {
     loaded.weights = {};
     log_info("weights in 8 bits: {} instead of {} in {}", human_bytes(double(int8->bytes())),

@@ -28,6 +28,7 @@ struct ModelAtWork {
   std::unique_ptr<TextTokenizer> tokenizer;  // null where none lies beside the model
   std::filesystem::path source;
   std::string origin;
+  std::optional<LoadedAdapters> adapters;  // that are merged into the weights
 
  private:
   ModelAtWork(LoadedModel loaded, DType dtype, const std::filesystem::path& tokenizer, const Stream& stream,

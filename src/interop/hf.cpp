@@ -124,14 +124,9 @@ ModelConfig llama_config(const Settings& s) {
   return m;
 }
 
-// The tensors of one of our parameters in a Hugging Face file, one below the other along our first dimension.
-struct Source {
-  std::string name;
-  int64_t rows;            // of our parameter
-  bool transposed = false; // stored [in, out] (GPT-2's Conv1D)
-};
+}  // namespace
 
-std::vector<Source> sources_of(const ModelConfig& m, const ParameterInfo& p) {
+std::vector<HfTensor> hf_tensors(const ModelConfig& m, const ParameterInfo& p) {
   const bool gpt2 = m.type == Architecture::gpt2;
   const int64_t rows = p.shape[0];
   if (p.name == "tokens.weight") return {{gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight", m.vocab_size}};
@@ -165,6 +160,8 @@ std::vector<Source> sources_of(const ModelConfig& m, const ParameterInfo& p) {
                                                            {"mlp.down", "mlp.down_proj"}};
   return {{layer + names.at(what) + part, rows}};
 }
+
+namespace {
 
 // out[c, r] = in[r, c]
 void transpose(const float* in, int64_t rows, int64_t columns, float* out) {
@@ -238,7 +235,7 @@ void read_hf_weights(const fs::path& folder, const ModelConfig& model, const Par
   for (const ParameterInfo& p : table.all()) {
     float* out = weights + p.offset;
     const int64_t columns = p.shape.rank() == 2 ? p.shape[1] : 1;
-    for (const Source& source : sources_of(model, p)) {
+    for (const HfTensor& source : hf_tensors(model, p)) {
       const auto [file, entry] = files.find(source.name);
       used.insert(entry->name);
       std::vector<int64_t> want = {source.rows};
@@ -279,7 +276,7 @@ void write_hf_model(const fs::path& folder, const ModelConfig& m, const Paramete
   for (const ParameterInfo& p : table.all()) {
     const float* w = weights + p.offset;
     const int64_t columns = p.shape.rank() == 2 ? p.shape[1] : 1;
-    for (const Source& source : sources_of(m, p)) {
+    for (const HfTensor& source : hf_tensors(m, p)) {
       std::vector<int64_t> shape = {source.rows};
       if (p.shape.rank() == 2) shape.push_back(columns);
       const float* values = w;

@@ -11,6 +11,14 @@ namespace tw {
 // vocab padding: as our own default of 64.
 ModelConfig read_hf_config(const std::filesystem::path& folder);
 
+// The tensors of one of our parameters in a Hugging Face file, one below the other along our first dimension.
+struct HfTensor {
+  std::string name;
+  int64_t rows;            // of our parameter
+  bool transposed = false; // stored [in, out] (GPT-2's Conv1D)
+};
+std::vector<HfTensor> hf_tensors(const ModelConfig& model, const ParameterInfo& parameter);
+
 // Reads all weights into the flat array (fp32, table.flat_count() elements or more). One model.safetensors or shards by
 // model.safetensors.index.json. A missing, unknown or mis-shaped tensor is Error(data) by name.
 void read_hf_weights(const std::filesystem::path& folder, const ModelConfig& model, const ParameterTable& table, View flat);

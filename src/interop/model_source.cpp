@@ -1,5 +1,6 @@
 #include "src/interop/model_source.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "src/checkpoint/base.h"
@@ -23,15 +24,20 @@ ModelConfig model_of(const Checkpoint& checkpoint) {
   return model_config_from_json(nlohmann::json::parse(checkpoint.info().model_json, nullptr, false));
 }
 
-void read_parameters(const Checkpoint& checkpoint, const ParameterTable& table, View flat) {
-  for (const ParameterInfo& p : table.all()) checkpoint.read(p.name, "weight", 0, p.count(), flat.flat(p.offset, p.offset + p.count()));
+// Sizes that are claimed are those of tensors that are there, before memory is taken for them.
+Tensor read_parameters(const Checkpoint& checkpoint, const ParameterTable& table) {
+  for (const ParameterInfo& p : table.all())
+    TW_CHECK(std::any_of(checkpoint.tensors().begin(), checkpoint.tensors().end(),
+                         [&](const auto& t) { return t.slot == "weight" && t.name == p.name && t.shape == p.shape; }),
+             data, "{} has no tensor {} (weight) of {}", checkpoint.folder().string(), p.name, p.shape.str());
+  Tensor flat({table.flat_count()}, DType::fp32);
+  for (const ParameterInfo& p : table.all()) checkpoint.read(p.name, "weight", 0, p.count(), flat.view().flat(p.offset, p.offset + p.count()));
+  return flat;
 }
 
 LoadedAdapters read_adapters(const Checkpoint& checkpoint, const ModelConfig& model) {
   LoadedAdapters a{parse_adapter_config(checkpoint.info().adapter_json, checkpoint.folder().string())};
-  const ParameterTable table = adapter_table(model, a.config);
-  a.values = Tensor({table.flat_count()}, DType::fp32);
-  read_parameters(checkpoint, table, a.values.view());
+  a.values = read_parameters(checkpoint, adapter_table(model, a.config));
   return a;
 }
 
@@ -50,15 +56,14 @@ LoadedModel load_model(const fs::path& path) {
   const ModelConfig model = model_of(checkpoint);
   LoadedModel m{model, ParameterTable(model), {}, find_tokenizer(fs::absolute(checkpoint.folder())),
                 fmt::format("checkpoint {}, step {}", checkpoint.folder().string(), checkpoint.info().step)};
-  m.weights = Tensor({m.table.flat_count()}, DType::fp32);
   if (checkpoint.info().adapter_json.empty()) {
-    read_parameters(checkpoint, m.table, m.weights.view());
+    m.weights = read_parameters(checkpoint, m.table);
     return m;
   }
   m.adapters = read_adapters(checkpoint, model);
   const Checkpoint base = Checkpoint::open(base_of(checkpoint));
   TW_CHECK(model_of(base) == model, data, "{} holds another model than the adapters of {} are for", base.folder().string(), checkpoint.folder().string());
-  read_parameters(base, m.table, m.weights.view());
+  m.weights = read_parameters(base, m.table);
   WeightsHash hash;
   for (const ParameterInfo& p : m.table.all()) hash.add(p.name, m.weights.view().flat(p.offset, p.offset + p.count()));
   const std::string found = hash.hex();

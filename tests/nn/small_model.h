@@ -45,25 +45,31 @@ inline std::vector<int32_t> random_ids(int64_t n, int64_t vocab, uint64_t seed) 
   return ids;
 }
 
-// A transformer over its own memory.
+// A transformer over its own memory, all of it trained, or random adapters beside it.
 struct SmallModel {
   SmallModel(const ModelConfig& model, int64_t batch, int64_t seq_len, uint64_t seed = 1, bool training = true, int threads = 2,
-             Checkpointing checkpointing = Checkpointing::selective)
-      : op_stream(threads), stream(op_stream), table(model), weights(random_weights(model, table, seed)),
-        gradients(tensor({table.flat_count()}, DType::fp32)), losses(tensor({batch * seq_len}, DType::fp32)),
-        transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training, .checkpointing = checkpointing}, plan),
+             Checkpointing checkpointing = Checkpointing::selective, const AdapterConfig& adapted = {})
+      : op_stream(threads), stream(op_stream), table(model), trained(adapted.any() ? adapter_table(model, adapted) : table),
+        weights(random_weights(model, table, seed)), adapters(adapted.any() ? random_weights(model, trained, seed + 1) : Tensor()),
+        gradients(tensor({trained.flat_count()}, DType::fp32)), losses(tensor({batch * seq_len}, DType::fp32)),
+        transformer(model, {.batch = batch, .seq_len = seq_len, .dtype = DType::fp32, .training = training, .checkpointing = checkpointing}, plan,
+                    adapted),
         arena(plan, stream.device()) {
     if (kOnGpu) {
       device_weights = Tensor(weights.shape(), DType::fp32, stream.device());
       device_gradients = Tensor(gradients.shape(), DType::fp32, stream.device());
+      if (adapted.any()) device_adapters = Tensor(adapters.shape(), DType::fp32, stream.device());
     }
     transformer.bind(arena, table, weights_there(), !training ? View{} : kOnGpu ? device_gradients.view() : gradients.view(), stream);
   }
   // The weights as the host has them now, on the device.
-  ConstView weights_there() {
-    if (!kOnGpu) return weights.view();
-    copy(weights.view(), device_weights.view(), stream);
-    return device_weights.view();
+  ModelWeights weights_there() {
+    if (kOnGpu) copy(weights.view(), device_weights.view(), stream);
+    ModelWeights there(kOnGpu ? device_weights.view() : weights.view());
+    if (adapters.count() == 0) return there;
+    if (kOnGpu) copy(adapters.view(), device_adapters.view(), stream);
+    there.adapter_table = &trained, there.adapters = kOnGpu ? device_adapters.view() : adapters.view();
+    return there;
   }
   double loss(const std::vector<int32_t>& ids, const std::vector<int32_t>& targets) {
     (void)weights_there();
@@ -93,9 +99,9 @@ struct SmallModel {
   OpStream op_stream;
   Stream stream;
   std::deque<Tensor> given;
-  ParameterTable table;
-  Tensor weights, gradients, losses;          // the host's
-  Tensor device_weights, device_gradients;    // of a GPU
+  ParameterTable table, trained;              // of the model; of what has gradients
+  Tensor weights, adapters, gradients, losses;                 // the host's
+  Tensor device_weights, device_adapters, device_gradients;    // of a GPU
   ArenaPlan plan;
   Transformer transformer;
   Arena arena;

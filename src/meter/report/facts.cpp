@@ -23,6 +23,9 @@ std::string model_sentence(const RunRecord& run) {
   if (!setting("vocab_size").empty() && setting("vocab_size") != "0") out += ", vocabulary " + setting("vocab_size");
   const double parameters = real_of(run.train, "parameters");
   if (std::isfinite(parameters)) out += ", " + human_count(parameters) + " parameters";
+  const Json& adapters = part_of(run.train, "adapters");
+  const double rank = real_of(adapters, "rank"), trained = real_of(adapters, "trained_parameters");
+  if (std::isfinite(rank) && std::isfinite(trained)) out += fmt::format(", of which adapters of rank {:.0f} were trained: {}", rank, human_count(trained));
   return out.starts_with(", ") ? out.substr(2) : out;
 }
 

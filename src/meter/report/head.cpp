@@ -139,7 +139,9 @@ Section results(const RunRecord& run) {
   const double flops = real_of(run.train, "flops_per_token"), arena = real_of(run.train, "arena_bytes");
   more = std::isfinite(flops) ? digits(flops / 1e6, 3) + " MFLOP a token trained. " : "";
   if (std::isfinite(arena)) more += human_bytes(arena) + " of memory planned for a rank.";
-  body += card("Parameters", count(real_of(run.train, "parameters")), more);
+  const double parameters = real_of(run.train, "parameters"), trained = real_of(part_of(run.train, "adapters"), "trained_parameters");
+  if (std::isfinite(trained)) more = fmt::format("{} were trained, in adapters ({} %). ", count(trained), digits(100 * trained / parameters, 3)) + more;
+  body += card("Parameters", count(parameters), more);
   return {"results", "Results", body + "</div>\n"};
 }
 
