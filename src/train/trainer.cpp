@@ -309,6 +309,7 @@ double Trainer::run_micro_batch(int64_t virtual_rank, int64_t a, View gradients,
   mark_phase(WorkPhase::forward);
   fault_point("train.forward");
   fault_memory("train.weights", optimizer_.weights(), stream_);
+  if (frozen_) fault_memory("train.frozen", frozen_, stream_);
   run_batch(gradients, ready);
   feed_.fetch(stream_);
   return tokens;
