@@ -1,13 +1,18 @@
-// What a checkpoint says of its model and of the rule for steps to leave out; between them a line "%%%".
+// What a checkpoint says of its model, of the rule for steps to leave out and of its adapters; between them lines "%%%".
 #include <nlohmann/json.hpp>
 
 #include "src/core/json_guard.h"
+#include "src/nn/adapter_config.h"
 #include "src/nn/model_config.h"
 #include "src/train/skip_rule.h"
 #include "tests/fuzz/fuzz.h"
 
 TW_FUZZ_TARGET(trainer_state) {
-  const std::string model(next_part(input)), rule(input);
+  const std::string model(next_part(input)), rule(next_part(input)), adapters(input);
+  if (!adapters.empty()) {
+    const AdapterConfig config = parse_adapter_config(adapters, "MANIFEST");
+    expect(parse_adapter_config(to_json(config).dump(), "again") == config, "what is said of adapters comes back as it was stored");
+  }
   if (!rule.empty()) {
     SkipRule skip(3.0);
     skip.from_json(rule);
