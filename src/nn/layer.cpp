@@ -19,8 +19,8 @@ Parameter ParameterViews::operator()(const std::string& name) const {
   };
   if (weights_.int8) return (*weights_.int8)(name);
   if (!weights_.adapter_table) return of((*table_)[name], weights_.flat, gradients_);
-  if (const ParameterInfo* adapter = weights_.adapter_table->find(name)) return of(*adapter, weights_.adapters, gradients_);
-  return of((*table_)[name], weights_.flat, View{});
+  const bool adapter = name.ends_with(".lora_a") || name.ends_with(".lora_b");
+  return adapter ? of((*weights_.adapter_table)[name], weights_.adapters, gradients_) : of((*table_)[name], weights_.flat, View{});
 }
 
 Checkpointing checkpointing_named(const std::string& name) {

@@ -38,15 +38,10 @@ ParameterTable::ParameterTable(const ModelConfig& m) {
   if (!m.tie_word_embeddings) add("head.weight", {V, C}, Init::normal);
 }
 
-const ParameterInfo* ParameterTable::find(const std::string& name) const noexcept {
-  const auto it = std::find_if(infos_.begin(), infos_.end(), [&](const auto& p) { return p.name == name; });
-  return it == infos_.end() ? nullptr : &*it;
-}
-
 const ParameterInfo& ParameterTable::operator[](const std::string& name) const {
-  const ParameterInfo* found = find(name);
-  TW_CHECK(found, bug, "the model has no parameter {}", name);
-  return *found;
+  const auto it = std::find_if(infos_.begin(), infos_.end(), [&](const auto& p) { return p.name == name; });
+  TW_CHECK(it != infos_.end(), bug, "the model has no parameter {}", name);
+  return *it;
 }
 
 int64_t ParameterTable::parameter_count() const noexcept {

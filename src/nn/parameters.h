@@ -36,8 +36,7 @@ class ParameterTable {
   void add(std::string name, Shape shape, Init init);  // behind the others
   explicit ParameterTable(const ModelConfig& model);
   const std::vector<ParameterInfo>& all() const noexcept { return infos_; }
-  const ParameterInfo* find(const std::string& name) const noexcept;  // null for an unknown name
-  const ParameterInfo& operator[](const std::string& name) const;     // Error(bug) for an unknown name
+  const ParameterInfo& operator[](const std::string& name) const;  // Error(bug) for an unknown name
   int64_t flat_count() const noexcept { return flat_count_; }  // with the padding between parameters
   int64_t parameter_count() const noexcept;                    // without it
  private:

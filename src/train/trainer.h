@@ -75,7 +75,7 @@ class Trainer {
   void set_weights(ConstView flat) { set_weights(0, flat.flat(0, std::min(flat.count(), table_.flat_count()))); }  // host memory
   // resume = true: step, optimiser state and data position too; false: weights alone. Of adapters: their base, too, which lies beside it.
   void load(const Checkpoint& checkpoint, bool resume);
-  // The frozen weights beside adapters, whose hash (checkpoint/base.h) must be `hash`, or is not known yet where that is empty. Collective.
+  // The frozen weights beside adapters, whose hash (checkpoint/base.h) must be `hash`, unless that is empty.
   void load_base(const Checkpoint& base, const std::string& hash);
 
   // One step. Collective. Where numbers went wrong on a rank and computing them again mends it, the step is that of a run nobody touched;

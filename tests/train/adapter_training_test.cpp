@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "comm/self.h"
@@ -24,22 +23,7 @@ class AdapterTraining : public testing::Test {
   AdapterTraining() { base_ = save_base(1); }
   ~AdapterTraining() override { fs::remove_all(folder_); }
 
-  std::string save_base(uint64_t seed) const {
-    const ModelConfig model = small_config(Architecture::llama, true);
-    const ParameterTable table(model);
-    const Tensor weights = random_weights(model, table, seed);
-    CheckpointInfo info;
-    info.model_json = to_json(model).dump();
-    WeightsHash hash;
-    std::vector<TensorSlice> slices;
-    for (const ParameterInfo& p : table.all()) {
-      const ConstView values = weights.view().flat(p.offset, p.offset + p.count());
-      hash.add(p.name, values), slices.push_back({p.name, "weight", p.shape, 0, p.count(), values});
-    }
-    const std::string name = hash.hex();
-    save_checkpoint({.folder = base_folder(folder_, name)}, info, slices, *make_self_communicator());
-    return name;
-  }
+  std::string save_base(uint64_t seed) const { return save_random_base(folder_, small_config(Architecture::llama, true), seed); }
   static TrainerOptions options(DType dtype = DType::fp32) {
     TrainerOptions o = train_options({.dtype = dtype, .lr = 1e-2});
     o.adapters = {.rank = 3, .alpha = 6};

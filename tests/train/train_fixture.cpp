@@ -3,8 +3,11 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <vector>
 
+#include "comm/self.h"
+#include "src/checkpoint/base.h"
 #include "src/core/file.h"
 #include "src/core/hash.h"
 #include "src/core/rng.h"
@@ -58,6 +61,22 @@ TrainerOptions train_options(const TrainCase& c) {
   o.packing = c.packing;
   o.schedule = {.type = ScheduleType::cosine, .lr = c.lr, .min_lr_ratio = 0.1, .steps = 60, .warmup_steps = 5};
   return o;
+}
+
+std::string save_random_base(const std::filesystem::path& checkpoints, const ModelConfig& model, uint64_t seed) {
+  const ParameterTable table(model);
+  const Tensor weights = random_weights(model, table, seed);
+  CheckpointInfo info;
+  info.model_json = to_json(model).dump();
+  WeightsHash hash;
+  std::vector<TensorSlice> slices;
+  for (const ParameterInfo& p : table.all()) {
+    const ConstView values = weights.view().flat(p.offset, p.offset + p.count());
+    hash.add(p.name, values), slices.push_back({p.name, "weight", p.shape, 0, p.count(), values});
+  }
+  const std::string name = hash.hex();
+  save_checkpoint({.folder = base_folder(checkpoints, name)}, info, slices, *make_self_communicator());
+  return name;
 }
 
 std::string weights_hash(const Trainer& trainer) {

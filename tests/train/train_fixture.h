@@ -24,7 +24,9 @@ std::shared_ptr<const Batches> made_up_batches();
 // Two such files in stages that change within steps 9 and 17 of 16 samples; token 36 ends documents of some 10 tokens.
 std::shared_ptr<const Batches> blended_batches();
 TrainerOptions train_options(const TrainCase& c);
-// SHA-256 of all parameters (padding left out), the same on every rank.
+// Random frozen weights for adapters, in the base folder of a folder of checkpoints. Returns their hash (checkpoint/base.h).
+std::string save_random_base(const std::filesystem::path& checkpoints, const ModelConfig& model, uint64_t seed);
+// SHA-256 of all that is trained (padding left out), the same on every rank.
 std::string weights_hash(const Trainer& trainer);
 // SHA-256 of all that a checkpoint holds of the parameters: weights and optimiser state.
 std::string state_hash(const Checkpoint& checkpoint);
