@@ -267,7 +267,8 @@ TEST_F(Damage, AHostileManifestIsRefused) {
     refused(changed(file, fmt::format("\"file\": \"{}\"", name)), "plain name");
   refused(changed(file, "\"file\": \"shard-0001-of-0002.h5\""), "twice");
   refused(changed(file, "\"file\": 7"), "is not a text");
-  refused(changed("\"version\": 1", "\"version\": 2"), "use a newer Tokenwerk");
+  refused(changed("\"version\": 1", "\"version\": 3"), "use a newer Tokenwerk");
+  refused(changed("\"version\": 1", "\"version\": 2"), "has no \"adapter\"");
   refused(changed("\"version\": 1", "\"version\": -1"), "out of range");
   refused(changed("\"step\": 2", "\"step\": 2.5"), "not a whole number");
   refused(changed("\"step\": 2", "\"step\": 18446744073709551615"), "too large");
