@@ -160,6 +160,7 @@ class Frames {
       if (ready <= 0) continue;
       const ssize_t n = ::read(fd_, out.data() + at, out.size() - at);
       if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == ECONNRESET) return false;  // a socket's other end died before it read what it was sent
       TW_CHECK(n >= 0, io, "{}: listening to its reader failed: {}", what_, std::strerror(errno));
       if (n == 0) return false;
       at += size_t(n);
