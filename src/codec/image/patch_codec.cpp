@@ -125,8 +125,8 @@ std::unique_ptr<Codec> train_patch_codec(std::span<const std::filesystem::path> 
   const int size = std::clamp(options.image_size, kSmallestPicture, kLargestPicture);
   // In colour first, which grey pictures have as well; whether any has them is known at the end.
   const auto d = size_t(dimension_of(3));
-  std::vector<float> patches, some;
-  int64_t stride = 1, seen = 0;
+  SampledPoints sampled(int(d), kMostPatches);
+  std::vector<float> some;
   SizesSeen sizes;
   for (const auto& path : files) {
     const MappedFile map(path);
@@ -134,16 +134,10 @@ std::unique_ptr<Codec> train_patch_codec(std::span<const std::filesystem::path> 
       sizes.add(p);
       some.clear();
       add_patches(p, 3, some);
-      for (size_t at = 0; at < some.size(); at += d)
-        if (seen++ % stride == 0) patches.insert(patches.end(), some.begin() + std::ptrdiff_t(at), some.begin() + std::ptrdiff_t(at + d));
-      while (patches.size() > kMostPatches * d) {
-        const size_t left = (patches.size() / d + 1) / 2;
-        for (size_t i = 0; i < left; ++i) std::copy_n(patches.begin() + std::ptrdiff_t(2 * i * d), d, patches.begin() + std::ptrdiff_t(i * d));
-        patches.resize(left * d);
-        stride *= 2;
-      }
+      for (size_t at = 0; at < some.size(); at += d) sampled.add(std::span(some).subspan(at, d));
     });
   }
+  std::vector<float>& patches = sampled.points();
   TW_CHECK(!patches.empty(), data, "there is no picture to make the image codec of");
   const PictureSizes all = sizes.sizes(size);
   const auto dimension = size_t(dimension_of(all.channels));
