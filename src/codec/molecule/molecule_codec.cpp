@@ -87,7 +87,7 @@ class LeftOut {
 
 class MoleculeCodec final : public Codec {
  public:
-  explicit MoleculeCodec(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {
+  explicit MoleculeCodec(std::vector<std::string> tokens) : tokens_(std::move(tokens)), rules_(tokens_) {
     Sha256 sum;
     sum.update(kFormatName);
     letters_.fill(-1);
@@ -141,7 +141,7 @@ class MoleculeCodec final : public Codec {
     return smiles + "\n";
   }
 
-  std::unique_ptr<DocumentGuide> guide() const override { return make_molecule_guide(tokens_); }
+  std::unique_ptr<DocumentGuide> guide() const override { return rules_.guide(); }
   std::vector<CodecQuality> quality(std::span<const std::filesystem::path> files) const override;
 
   void save(const std::filesystem::path& path) const override {
@@ -174,6 +174,7 @@ class MoleculeCodec final : public Codec {
     return "";
   }
   std::vector<std::string> tokens_;
+  MoleculeRules rules_;
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> ids_;
   std::array<int32_t, 256> letters_;  // ids of tokens of one letter, -1 = none
   std::string hash_;

@@ -9,14 +9,8 @@
 namespace tw {
 namespace {
 
-enum class Role : uint8_t { atom, bond, ring, open, close, dot, never };
-
-// What a token does.
-struct Meaning {
-  Role role = Role::never;
-  int number = 0;         // of an atom: bonds it can have beside its hydrogens; of a bond: its order; of a ring: its number
-  bool aromatic = false, doubles = false;  // doubles: of an aromatic one, whether one of its bonds may be double
-};
+using Role = MoleculeRules::Role;
+using Meaning = MoleculeRules::Meaning;
 
 constexpr int kMostBonds = 8;  // of atoms that are not restricted
 
@@ -37,7 +31,7 @@ Meaning meaning_of(const std::string& token) {
   }
   // An aromatic atom alone is none: its charge and hydrogens are those of the same atom without rings.
   std::string plain = token;
-  const size_t letter = plain.find_first_of("bcnopsBCNOPSFIAGTMLKZUHDERVWXY*");
+  const size_t letter = plain.find_first_not_of("[0123456789");  // behind an isotope
   if (letter == plain.npos) return {};
   const bool aromatic = plain[letter] >= 'a' && plain[letter] <= 'z';
   if (aromatic) plain[letter] = char(plain[letter] - 'a' + 'A');
@@ -57,9 +51,7 @@ Meaning meaning_of(const std::string& token) {
 
 class MoleculeGuide final : public DocumentGuide {
  public:
-  explicit MoleculeGuide(const std::vector<std::string>& tokens) {
-    for (const std::string& token : tokens) meanings_.push_back(meaning_of(token));
-  }
+  explicit MoleculeGuide(const std::vector<Meaning>& meanings) : meanings_(meanings) {}
   void add(int32_t id) override {
     if (!state_.take(meanings_.at(size_t(id)))) state_.lost = true;  // nobody asked: then anything goes
   }
@@ -162,15 +154,16 @@ class MoleculeGuide final : public DocumentGuide {
       return atoms[size_t(last)].left > 0 || std::any_of(branches.begin(), branches.end(), [&](int a) { return atoms[size_t(a)].left > 0; });
     }
   };
-  std::vector<Meaning> meanings_;
+  const std::vector<Meaning>& meanings_;
   State state_;
 };
 
 }  // namespace
 
-std::unique_ptr<DocumentGuide> make_molecule_guide(const std::vector<std::string>& tokens) {
-  if (std::find(tokens.begin(), tokens.end(), "C") == tokens.end()) return nullptr;
-  return std::make_unique<MoleculeGuide>(tokens);
+MoleculeRules::MoleculeRules(const std::vector<std::string>& tokens) : carbon_(std::find(tokens.begin(), tokens.end(), "C") != tokens.end()) {
+  for (const std::string& token : tokens) meanings_.push_back(meaning_of(token));
 }
+
+std::unique_ptr<DocumentGuide> MoleculeRules::guide() const { return carbon_ ? std::make_unique<MoleculeGuide>(meanings_) : nullptr; }
 
 }  // namespace tw
