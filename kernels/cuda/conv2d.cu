@@ -1,12 +1,10 @@
 #include "kernels/conv2d.h"
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/tile_product.h"
 #include "kernels/cuda/vector.h"
 
 namespace tw::cuda {
 namespace {
-
-constexpr int kTile = 32, kRows = 8, kThreads = kTile * kRows, kEach = kTile / kRows;
 
 struct Shapes {
   int64_t H, W, C, R, S, I, J, O;
@@ -57,40 +55,6 @@ struct WeightGradient {
   __device__ void keep(int64_t m, int64_t n, float sum) const { dweight[m * s.R * s.S * s.C + n] += sum; }
 };
 
-// A block: a 32 x 32 tile of (M, N), 32 of K at a time through shared memory; thread (x, y) keeps column x of rows y, y + 8, ... Rows of
-// tiles go along the grid's first dimension: there may be many. Floor: 2 M N K operations of plain fp32; not made for speed, codecs are trained on
-// the CPU.
-template <class Product>
-__global__ void convolution_kernel(Product p, int64_t M, int64_t N, int64_t K) {
-  float* left = shared_memory<float>();       // (kTile, kTile + 1)
-  float* right = left + kTile * (kTile + 1);  // (kTile, kTile + 1)
-  const int x = threadIdx.x % kTile, y = threadIdx.x / kTile;
-  const int64_t m0 = int64_t(blockIdx.x) * kTile, n0 = int64_t(blockIdx.y) * kTile;
-  float sum[kEach] = {};
-  for (int64_t k0 = 0; k0 < K; k0 += kTile) {
-    for (int i = y; i < kTile; i += kRows) {
-      left[i * (kTile + 1) + x] = m0 + i < M && k0 + x < K ? p.left(m0 + i, k0 + x) : 0.f;
-      right[i * (kTile + 1) + x] = k0 + i < K && n0 + x < N ? p.right(k0 + i, n0 + x) : 0.f;
-    }
-    __syncthreads();
-    for (int k = 0; k < kTile; ++k)
-#pragma unroll
-      for (int j = 0; j < kEach; ++j) sum[j] += left[(y + kRows * j) * (kTile + 1) + k] * right[k * (kTile + 1) + x];
-    __syncthreads();
-  }
-#pragma unroll
-  for (int j = 0; j < kEach; ++j) {
-    const int64_t m = m0 + y + kRows * j;
-    if (m < M && n0 + x < N) p.keep(m, n0 + x, sum[j]);
-  }
-}
-
-template <class Product>
-void run(const Product& product, int64_t M, int64_t N, int64_t K, const Stream& stream) {
-  launch(convolution_kernel<Product>, {.blocks = blocks_for(M, kTile), .threads = kThreads, .shared = 2 * kTile * (kTile + 1) * sizeof(float), .blocks_y = blocks_for(N, kTile)}, stream,
-         product, M, N, K);
-}
-
 Shapes shapes_of(const ConstView& x, const ConstView& weight, const ConstView& y, int stride, int padding) {
   return {x.dim(1), x.dim(2), x.dim(3), weight.dim(1), weight.dim(2), y.dim(1), y.dim(2), y.dim(3), stride, padding};
 }
@@ -100,15 +64,15 @@ const float* bias_of(const ConstView& bias) { return bias ? bias.as<float>() : n
 
 void conv2d(const Conv2d& op, const Stream& stream) {
   const Shapes s = shapes_of(op.x, op.weight, op.y, op.stride, op.padding);
-  run(Forward{op.x.as<float>(), op.weight.as<float>(), bias_of(op.bias), op.y.as<float>(), s}, op.y.count() / s.O, s.O, s.R * s.S * s.C, stream);
+  tile_product(Forward{op.x.as<float>(), op.weight.as<float>(), bias_of(op.bias), op.y.as<float>(), s}, op.y.count() / s.O, s.O, s.R * s.S * s.C, stream);
 }
 void conv2d_transpose(const Conv2dTranspose& op, const Stream& stream) {
   const Shapes s = shapes_of(op.x, op.weight, op.y, op.stride, op.padding);
-  run(Transposed{op.y.as<float>(), op.weight.as<float>(), bias_of(op.bias), op.x.as<float>(), s}, op.x.count() / s.C, s.C, s.R * s.S * s.O, stream);
+  tile_product(Transposed{op.y.as<float>(), op.weight.as<float>(), bias_of(op.bias), op.x.as<float>(), s}, op.x.count() / s.C, s.C, s.R * s.S * s.O, stream);
 }
 void conv2d_weight_gradient(const Conv2dWeightGradient& op, const Stream& stream) {
   const Shapes s = shapes_of(op.x, op.dweight, op.dy, op.stride, op.padding);
-  run(WeightGradient{op.x.as<float>(), op.dy.as<float>(), op.dweight.as<float>(), s}, s.O, s.R * s.S * s.C, op.dy.count() / s.O, stream);
+  tile_product(WeightGradient{op.x.as<float>(), op.dy.as<float>(), op.dweight.as<float>(), s}, s.O, s.R * s.S * s.C, op.dy.count() / s.O, stream);
 }
 
 }  // namespace tw::cuda
